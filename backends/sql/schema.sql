@@ -1,0 +1,285 @@
+-- The tables of the outside contract, and the authority's own. Applied by `cockpit init`, safe to repeat.
+
+CREATE TABLE IF NOT EXISTS operators (
+    login       text PRIMARY KEY,
+    person_id   text NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    revoked_at  timestamptz
+);
+
+CREATE TABLE IF NOT EXISTS role_grants (
+    grant_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    login       text NOT NULL REFERENCES operators,
+    role        text NOT NULL CHECK (role IN ('safety-admin', 'operator-act', 'automation-role', 'monitoring-read')),
+    granted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at  timestamptz,
+    revoked_at  timestamptz
+);
+
+-- Public halves only. `login` is an operator's, or the authority's.
+CREATE TABLE IF NOT EXISTS signing_keys (
+    key_id        text PRIMARY KEY,
+    login         text NOT NULL,
+    public_key    text NOT NULL,              -- base64 of the 32 raw Ed25519 bytes
+    registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    revoked_at    timestamptz
+);
+
+-- What the authority last audited of each breaker; a restore compares Redis with it byte by byte.
+CREATE TABLE IF NOT EXISTS breakers (
+    breaker_id    text PRIMARY KEY,
+    ancestors     text[] NOT NULL,
+    redis_run_id  text,
+    counter       bigint NOT NULL DEFAULT 0,  -- the highest trip counter known
+    document      text,                       -- the bytes of breaker:<id> as last committed
+    state         text NOT NULL DEFAULT 'OPEN',
+    since         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor         text NOT NULL DEFAULT '',
+    reason        text NOT NULL DEFAULT '',
+    notes         text NOT NULL DEFAULT '',
+    event_id      text,
+    quiet_until   timestamptz,
+    review_due_at timestamptz,                -- a trip's TTL; closes nothing
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The inbox. People insert (request_id, payload, key_id, signature); the rest is the store's or the authority's.
+CREATE TABLE IF NOT EXISTS requests (
+    request_id   uuid PRIMARY KEY,
+    payload      text NOT NULL CHECK (octet_length(payload) <= 16384),
+    key_id       text NOT NULL CHECK (octet_length(key_id) <= 64),
+    signature    text NOT NULL CHECK (octet_length(signature) <= 128),
+    login        text NOT NULL DEFAULT session_user,
+    client_addr  inet DEFAULT inet_client_addr(),
+    submitted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    arrival      bigint GENERATED ALWAYS AS IDENTITY,
+    status       text NOT NULL DEFAULT 'new'
+                 CHECK (status IN ('new', 'awaiting_approval', 'committing', 'done', 'refused', 'denied',
+                                   'rejected', 'void', 'expired')),
+    kind         text,
+    breaker_id   text,
+    code         text,                        -- refusal code where it was refused
+    message      text,
+    outcome      jsonb,                       -- the contract's outcome object, once decided
+    audit_seq    bigint,
+    decided_at   timestamptz,
+    expires_at   timestamptz
+);
+CREATE INDEX IF NOT EXISTS requests_open ON requests (arrival) WHERE status IN ('new', 'awaiting_approval', 'committing');
+
+CREATE TABLE IF NOT EXISTS approvals (
+    approval_id  uuid PRIMARY KEY,            -- the approving request
+    request_id   uuid NOT NULL,               -- the approved half-open request
+    payload_hash text NOT NULL,               -- SHA-256 of the approved payload
+    breaker_id   text NOT NULL,
+    redis_run_id text NOT NULL,
+    counter      bigint NOT NULL,
+    login        text NOT NULL,
+    person_id    text NOT NULL,
+    approved_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at   timestamptz NOT NULL,
+    UNIQUE (request_id, person_id)
+);
+
+-- One run for an epoch, by its unique row.
+CREATE TABLE IF NOT EXISTS probe_runs (
+    run_id        uuid PRIMARY KEY,
+    breaker_id    text NOT NULL,
+    redis_run_id  text NOT NULL,
+    counter       bigint NOT NULL,
+    request_id    uuid NOT NULL,
+    login         text NOT NULL,
+    person_id     text NOT NULL,
+    probes        text[] NOT NULL,
+    required      int NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    deadline      timestamptz NOT NULL,
+    status        text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'passed', 'failed', 'abandoned')),
+    passed        int NOT NULL DEFAULT 0,
+    verdict       text NOT NULL DEFAULT '',
+    decided_at    timestamptz,
+    close_until   timestamptz,
+    used_by       uuid,                       -- the close that it authorised
+    UNIQUE (breaker_id, redis_run_id, counter)
+);
+
+CREATE TABLE IF NOT EXISTS probe_results (
+    result_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id       uuid NOT NULL,
+    ordinal      int NOT NULL,
+    name         text NOT NULL CHECK (octet_length(name) <= 64),
+    passed       boolean NOT NULL,
+    latency_ms   double precision NOT NULL,
+    detail       text NOT NULL CHECK (octet_length(detail) <= 2000),
+    payload      text NOT NULL CHECK (octet_length(payload) <= 8192),
+    key_id       text NOT NULL CHECK (octet_length(key_id) <= 64),
+    signature    text NOT NULL CHECK (octet_length(signature) <= 128),
+    login        text NOT NULL DEFAULT session_user,
+    received_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS probe_results_run ON probe_results (run_id);
+
+CREATE TABLE IF NOT EXISTS audit_log (
+    seq             bigint PRIMARY KEY,
+    event_id        text NOT NULL,
+    timestamp       timestamptz NOT NULL,
+    action          text NOT NULL,
+    user_id         text NOT NULL,
+    role            text NOT NULL,
+    target          text NOT NULL,
+    details         jsonb NOT NULL,
+    details_text    text NOT NULL,            -- the canonical bytes of `details`, which the chain covers
+    ip_address      text,
+    key_id          text NOT NULL,
+    payload         text NOT NULL,
+    payload_hash    text NOT NULL,
+    signed_hash     text NOT NULL,
+    prev_hash       text NOT NULL,
+    chain_hash      text NOT NULL UNIQUE,
+    evidence_link   text,
+    evidence_sha256 text
+);
+CREATE INDEX IF NOT EXISTS audit_log_event ON audit_log (event_id);
+CREATE INDEX IF NOT EXISTS audit_log_action ON audit_log (action, timestamp DESC);
+
+-- Locked by every append: the private row that serialises the chain.
+CREATE TABLE IF NOT EXISTS audit_head (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    seq        bigint NOT NULL,
+    chain_hash text NOT NULL
+);
+INSERT INTO audit_head (seq, chain_hash) VALUES (0, repeat('0', 64)) ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS audit_anchors (
+    seq          bigint PRIMARY KEY,
+    chain_hash   text NOT NULL,
+    signed_at    timestamptz NOT NULL,
+    key_id       text NOT NULL,
+    signature    text NOT NULL,
+    evidence_key text NOT NULL
+);
+
+-- Every loosening between its intent and its outcome. A successor finishes or voids what it finds here.
+CREATE TABLE IF NOT EXISTS commits (
+    commit_id    uuid PRIMARY KEY,            -- event_id of the document that it writes
+    request_id   uuid,
+    breaker_id   text NOT NULL,
+    transition   text NOT NULL,
+    redis_run_id text NOT NULL,
+    counter      bigint NOT NULL,
+    term         bigint NOT NULL,
+    document     text NOT NULL,
+    deadline     timestamptz NOT NULL,
+    intent_seq   bigint NOT NULL,
+    outcome_seq  bigint,
+    status       text NOT NULL DEFAULT 'intent' CHECK (status IN ('intent', 'applied', 'void')),
+    context      jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX IF NOT EXISTS commits_open ON commits (commit_id) WHERE status = 'intent';
+
+CREATE TABLE IF NOT EXISTS reset_slots (
+    slot_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    breaker_id text NOT NULL,
+    commit_id  uuid NOT NULL,
+    taken_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS genesis (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    given_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    run_id   text NOT NULL,
+    payload  text NOT NULL,                   -- the owner's signed-off list of breakers
+    used_at  timestamptz
+);
+
+-- Who acts as the authority. The term fences every write, in Redis too.
+CREATE TABLE IF NOT EXISTS authority_lease (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    holder      text NOT NULL,
+    term        bigint NOT NULL,
+    renewed_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    status      jsonb NOT NULL DEFAULT '{}'   -- health for screens: redis_run_id, chain, evidence, queue, alarms
+);
+
+-- The platform's own tables, written by the trading side.
+CREATE TABLE IF NOT EXISTS recent_orders (
+    order_id      text PRIMARY KEY,
+    symbol        text NOT NULL,
+    strategy      text,
+    side          text NOT NULL CHECK (side IN ('buy', 'sell')),
+    quantity      numeric NOT NULL,
+    price         numeric,
+    status        text NOT NULL,              -- new, open, filled, rejected, cancelled
+    reject_reason text,
+    latency_ms    double precision,
+    slippage      numeric,
+    paper         boolean NOT NULL DEFAULT false,
+    reduce_only   boolean NOT NULL DEFAULT false,
+    placed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS recent_orders_placed ON recent_orders (placed_at DESC);
+
+CREATE TABLE IF NOT EXISTS positions (
+    symbol      text PRIMARY KEY,
+    quantity    numeric NOT NULL,
+    avg_price   numeric,
+    mark_price  numeric,
+    max_quantity numeric,                     -- the position limit, absolute
+    updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS automations (
+    name        text PRIMARY KEY,
+    breaker_id  text NOT NULL,
+    status      text NOT NULL,                -- running, paused_risk
+    reason      text,
+    updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS incidents (
+    incident_id     uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    opened_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),   -- critical: P0, P1
+    classification  text NOT NULL DEFAULT 'other',
+    title           text NOT NULL,
+    status          text NOT NULL DEFAULT 'open',  -- open, acknowledged, resolved
+    source          text NOT NULL DEFAULT 'manual', -- manual trip: 'trip'; never holds up a resume
+    breaker_id      text,
+    dedup_key       text UNIQUE,
+    owner           text,
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    resolved_at     timestamptz
+);
+CREATE TABLE IF NOT EXISTS incident_events (
+    event_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    incident_id  uuid NOT NULL REFERENCES incidents,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind         text NOT NULL,
+    actor        text NOT NULL,
+    notes        text NOT NULL DEFAULT ''
+);
+
+CREATE TABLE IF NOT EXISTS reconciliation_runs (
+    run_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    kind         text NOT NULL,               -- order, position, ledger
+    symbol       text,
+    status       text NOT NULL,               -- clean, mismatch, unknown
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at  timestamptz,
+    mismatches   jsonb NOT NULL DEFAULT '[]',
+    engine_seq   bigint,
+    ledger_seq   bigint
+);
+
+CREATE TABLE IF NOT EXISTS sli_samples (
+    sample_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sli         text NOT NULL,
+    good        numeric NOT NULL,
+    total       numeric NOT NULL,
+    value       double precision,
+    observed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS sli_samples_at ON sli_samples (sli, observed_at DESC);

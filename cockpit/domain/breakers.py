@@ -1,0 +1,147 @@
+"""Breaker names and their hierarchy: `global` ⊃ `component:<name>` ⊃ `instrument:<symbol>`, `strategy:<name>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final, NewType
+
+BreakerId = NewType("BreakerId", str)
+
+GLOBAL: Final = BreakerId("global")
+EXECUTION: Final = BreakerId("component:execution")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class Scope(StrEnum):
+    GLOBAL = "global"
+    COMPONENT = "component"
+    INSTRUMENT = "instrument"
+    STRATEGY = "strategy"
+
+
+class InvalidBreakerId(ValueError):
+    """Not the name of a breaker; the message says what would be right."""
+
+
+class UnknownBreaker(LookupError):
+    """A well-formed name that the catalogue does not hold."""
+
+    def __init__(self, breaker_id: str, known: Iterable[str]) -> None:
+        near = sorted(name for name in known if breaker_id.split(":")[-1].lower() in name.lower())
+        hint = f"; did you mean {near[0]}?" if near else "; `cockpit status` lists the breakers"
+        super().__init__(f"unknown breaker {breaker_id!r}{hint}")
+
+
+def parse_breaker_id(text: str) -> BreakerId:
+    """Check the form of a breaker's name.
+
+    Raises:
+        InvalidBreakerId: `text` is neither `global` nor `component:…`, `instrument:…`, `strategy:…`
+            with a name of 1 to 64 letters, digits, `.`, `_` or `-`.
+    """
+    if text == GLOBAL:
+        return GLOBAL
+    scope, _, name = text.partition(":")
+    if scope not in (Scope.COMPONENT, Scope.INSTRUMENT, Scope.STRATEGY) or not _NAME.fullmatch(name):
+        raise InvalidBreakerId(
+            f"breaker {text[:80]!r} is not a breaker's name; write global, component:NAME, "
+            "instrument:SYMBOL or strategy:NAME"
+        )
+    return BreakerId(text)
+
+
+def scope_of(breaker_id: BreakerId) -> Scope:
+    return Scope(breaker_id.partition(":")[0])
+
+
+class Catalogue:
+    """The breakers of one platform and who stands above whom.
+
+    `parents` maps each breaker but `global` to its parent. Order of iteration is display order:
+    global, then each component followed by what it contains.
+
+    Raises:
+        InvalidBreakerId: a name is malformed, a parent is missing, or a parent may not contain its child.
+    """
+
+    def __init__(self, parents: Mapping[str, str]) -> None:
+        checked = {parse_breaker_id(child): parse_breaker_id(parent) for child, parent in parents.items()}
+        for child, parent in checked.items():
+            _check_parent(child, parent, checked)
+        self._parents = checked
+        self._children: dict[BreakerId, tuple[BreakerId, ...]] = {}
+        for child, parent in checked.items():
+            self._children[parent] = (*self._children.get(parent, ()), child)
+        self._ancestors = {name: self._walk_up(name) for name in (GLOBAL, *checked)}
+        self.ids: tuple[BreakerId, ...] = (GLOBAL, *self.descendants(GLOBAL))
+
+    @classmethod
+    def build(
+        cls,
+        components: Iterable[str],
+        instruments: Iterable[str],
+        strategies: Iterable[str],
+        parents: Mapping[str, str] | None = None,
+    ) -> Catalogue:
+        """A catalogue from plain names; instruments and strategies stand under `component:execution`
+        unless `parents` (full names) says otherwise."""
+        tree: dict[str, str] = {f"component:{name}": GLOBAL for name in components}
+        tree |= {f"instrument:{name}": EXECUTION for name in instruments}
+        tree |= {f"strategy:{name}": EXECUTION for name in strategies}
+        unknown = sorted(set(parents or {}) - set(tree))
+        if unknown:
+            raise InvalidBreakerId(f"parents names {unknown[0]!r}, which is not in the catalogue")
+        return cls(tree | dict(parents or {}))
+
+    def __contains__(self, breaker_id: object) -> bool:
+        return breaker_id in self._ancestors
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def parents(self) -> Mapping[BreakerId, BreakerId]:
+        return self._parents
+
+    def known(self, text: str) -> BreakerId:
+        """Parse a name and find it here.
+
+        Raises:
+            InvalidBreakerId: malformed.
+            UnknownBreaker: not in this catalogue.
+        """
+        breaker_id = parse_breaker_id(text)
+        if breaker_id not in self._ancestors:
+            raise UnknownBreaker(text, self.ids)
+        return breaker_id
+
+    def ancestors(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
+        """From the parent up to `global`; empty for `global`."""
+        return self._ancestors[breaker_id]
+
+    def descendants(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
+        """All that a trip of `breaker_id` halts besides itself, in display order."""
+        found: list[BreakerId] = []
+        for child in self._children.get(breaker_id, ()):
+            found += (child, *self.descendants(child))
+        return tuple(found)
+
+    def _walk_up(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
+        chain: list[BreakerId] = []
+        while breaker_id in self._parents:
+            breaker_id = self._parents[breaker_id]
+            chain.append(breaker_id)
+        return tuple(chain)
+
+
+def _check_parent(child: BreakerId, parent: BreakerId, known: Mapping[BreakerId, BreakerId]) -> None:
+    if child == GLOBAL:
+        raise InvalidBreakerId("global has no parent")
+    if parent != GLOBAL and parent not in known:
+        raise InvalidBreakerId(f"parent {parent!r} of {child!r} is not in the catalogue")
+    if scope_of(child) is Scope.COMPONENT and parent != GLOBAL:
+        raise InvalidBreakerId(f"component {child!r} stands under global, not under {parent!r}")
+    if scope_of(child) is not Scope.COMPONENT and scope_of(parent) is not Scope.COMPONENT:
+        raise InvalidBreakerId(f"{child!r} stands under a component, not under {parent!r}")
