@@ -1,4 +1,7 @@
-"""Breaker names and their hierarchy: `global` ⊃ `component:<name>` ⊃ `instrument:<symbol>`, `strategy:<name>`."""
+"""Breaker names and their hierarchy.
+
+`global` ⊃ `component:<name>` ⊃ `instrument:<symbol>`, `strategy:<name>`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ class UnknownBreaker(LookupError):
     """A well-formed name that the catalogue does not hold."""
 
     def __init__(self, breaker_id: str, known: Iterable[str]) -> None:
-        near = sorted(name for name in known if breaker_id.split(":")[-1].lower() in name.lower())
+        part = breaker_id.rpartition(":")[2].lower()
+        near = sorted(name for name in known if part in name.lower())
         hint = f"; did you mean {near[0]}?" if near else "; `cockpit status` lists the breakers"
         super().__init__(f"unknown breaker {breaker_id!r}{hint}")
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from cockpit.domain.breakers import BreakerId, InvalidBreakerId, parse_breaker_id
+from cockpit.domain.breakers import BreakerId, parse_breaker_id
 from cockpit.domain.documents import MAX_COUNTER, Epoch, parse_rfc3339, rfc3339
 from cockpit.domain.permissions import Permission
 
@@ -90,6 +90,15 @@ class Command:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SignedCommand:
+    """A command's RFC 8785 bytes, and the base64 Ed25519 signature over them by the key `key_id`."""
+
+    payload: bytes
+    key_id: str
+    signature: str
+
+
 def parse_command(fields: object) -> Command:
     """The command in a decoded payload.
 
@@ -114,7 +123,7 @@ def parse_command(fields: object) -> Command:
             target=None if fields["target"] is None else _text(fields, "target"),
             ttl_s=_ttl(fields["ttl_s"]),
         )
-    except (InvalidBreakerId, ValueError) as error:
+    except ValueError as error:
         raise MalformedCommand(str(error)) from error
 
 
@@ -122,6 +131,7 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
         raise MalformedCommand(f"{name} is not a string")
+    value.encode()  # a lone surrogate is a ValueError: it could not be canonicalised
     return value
 
 
@@ -134,6 +144,7 @@ def _uuid(text: str) -> str:
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise MalformedCommand("checked is not a list of strings")
+    "".join(value).encode()
     return tuple(value)
 
 

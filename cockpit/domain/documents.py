@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from cockpit.domain.breakers import BreakerId, Catalogue
+from cockpit.domain.breakers import BreakerId, Catalogue, parse_breaker_id
 from cockpit.domain.states import State, strictest
 
 MAX_DOCUMENT_BYTES: Final = 16_384
@@ -246,15 +246,11 @@ def parse_rfc3339(text: str) -> datetime:
         raise ValueError(f"time {text[:40]!r} is out of range") from error
 
 
-def overdue(moment: datetime | None, now: datetime) -> bool:
-    """Whether `moment` is set and has come."""
-    return moment is not None and now - moment >= timedelta(0)
-
-
 def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
         raise MalformedDocument(f"{name} is not a string")
+    value.encode()  # a lone surrogate is a ValueError: it could not be canonicalised
     return value
 
 
@@ -272,7 +268,7 @@ def _moment(fields: Mapping[str, object], name: str) -> datetime | None:
 def _names(value: object) -> tuple[BreakerId, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise MalformedDocument("ancestors is not a list of names")
-    return tuple(BreakerId(name) for name in value)
+    return tuple(parse_breaker_id(name) for name in value)
 
 
 def _share(text: str) -> Decimal:

@@ -76,3 +76,11 @@ class Refused(Exception):
     def __init__(self, code: Code, message: str, remedy: str = "") -> None:
         self.refusal = Refusal(code, message, remedy)
         super().__init__(str(self.refusal))
+
+
+class StoreUnreachable(Refused):
+    """A store gave no answer, or none that can be trusted. What was asked of it may have happened."""
+
+    def __init__(self, store: str, why: str, remedy: str = "`cockpit doctor` names the cause.") -> None:
+        super().__init__(Code.STORE, f"{store} is unreachable: {why}.", remedy)
+        self.store = store

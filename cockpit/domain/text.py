@@ -27,14 +27,17 @@ def clean(text: str, limit: int = 2_000) -> str:
     out: list[str] = []
     combining = 0
     for char in text[: limit + 1]:
-        if char in "\t\n\r\v\f":
-            char = " "
         combining = combining + 1 if unicodedata.combining(char) else 0
-        if combining > _MAX_COMBINING:
-            continue
-        out.append(_REPLACEMENT if unicodedata.category(char) in _UNSAFE else char)
+        if combining <= _MAX_COMBINING:
+            out.append(_safe(char))
     safe = "".join(out)
     return safe if len(text) <= limit else safe[: limit - 1] + "…"
+
+
+def _safe(char: str) -> str:
+    if char in "\t\n\r\v\f":
+        return " "
+    return _REPLACEMENT if unicodedata.category(char) in _UNSAFE else char
 
 
 def clean_lines(text: str, limit: int = 20_000) -> str:

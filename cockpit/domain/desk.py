@@ -1,0 +1,262 @@
+"""What one round trip to Postgres shows of the desk: requests, runs, incidents, orders, the chain's tail.
+
+Immutable, so that a screen may keep one while the next is read. Times are the database's, aware UTC; ages are
+judged against `DeskSnapshot.server_time`, never against this machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from cockpit.domain.audit import Head
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.documents import Epoch
+from cockpit.domain.probes import ProbeResult, ProbeRun
+
+OPEN_STATUSES = frozenset({"new", "awaiting_approval", "committing"})
+CRITICAL = frozenset({"P0", "P1"})
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """What the authority last audited of a breaker. Redis rules; this adds who, why and since when."""
+
+    breaker_id: BreakerId
+    state: str
+    since: datetime
+    actor: str
+    reason: str
+    notes: str
+    event_id: str | None
+    run_id: str | None
+    counter: int
+    quiet_until: datetime | None
+    review_due_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One request of the inbox. `status` is one of `new, awaiting_approval, committing, done, refused, denied,
+    rejected, void, expired`; `outcome` is the contract's object once decided; `payload` the signed text."""
+
+    request_id: str
+    kind: str | None
+    breaker_id: str | None
+    login: str
+    status: str
+    code: str | None
+    message: str | None
+    outcome: Mapping[str, object] | None
+    audit_seq: int | None
+    submitted_at: datetime
+    decided_at: datetime | None
+    expires_at: datetime | None
+    payload: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.status in OPEN_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A second person's approval of one request at one epoch."""
+
+    approval_id: str
+    request_id: str
+    breaker_id: BreakerId
+    epoch: Epoch
+    login: str
+    person_id: str
+    approved_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A probe run with what has arrived of it. `used_by` is the close that it authorised."""
+
+    run: ProbeRun
+    request_id: str
+    person_id: str
+    results: tuple[ProbeResult, ...]
+    decided_at: datetime | None
+    used_by: str | None
+
+    @property
+    def ratio(self) -> float:
+        """Passed results out of the probes of the run, 0 to 1."""
+        return sum(result.passed for result in self.results) / max(1, len(self.run.probes))
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """`severity` P0 to P3; `source` 'trip' marks a person's own trip, which never holds up a resume."""
+
+    incident_id: str
+    opened_at: datetime
+    severity: str
+    classification: str
+    title: str
+    status: str
+    source: str
+    breaker_id: str | None
+    owner: str | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+    @property
+    def critical(self) -> bool:
+        """Unacknowledged, P0 or P1, and not a person's own trip."""
+        return self.severity in CRITICAL and self.status == "open" and self.source != "trip"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One audit entry as the screen lists it; `details` is its canonical JSON, at most 2,000 characters."""
+
+    seq: int
+    event_id: str
+    timestamp: datetime
+    action: str
+    user_id: str
+    role: str
+    target: str
+    details: str
+    evidence_link: str | None
+    evidence_sha256: str | None
+    chain_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorRow:
+    """A signed head of the chain, and the key of the evidence object that holds it too."""
+
+    seq: int
+    chain_hash: str
+    signed_at: datetime
+    key_id: str
+    signature: str
+    evidence_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """Who acts as the authority. `age_s` is the time since the last renewal, by the database's clock."""
+
+    holder: str
+    term: int
+    renewed_at: datetime
+    expires_at: datetime
+    age_s: float
+    alive: bool
+    status: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """Orders of one instrument and strategy. `*_30s` cover the last 30 s, `last_risk_at` the last 5 min.
+
+    `notional` is Σ quantity × price of what is open. `last_risk_at` is when the newest order that adds risk
+    (neither paper nor reduce-only, and not rejected) was placed; None: none in the last 5 min.
+    """
+
+    symbol: str
+    strategy: str | None
+    open_orders: int
+    notional: Decimal
+    last_risk_at: datetime | None
+    orders_30s: int
+    rejected_30s: int
+    p95_ms_30s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """`max_quantity` is the limit of the absolute position; None: no limit is known."""
+
+    symbol: str
+    quantity: Decimal
+    avg_price: Decimal | None
+    mark_price: Decimal | None
+    max_quantity: Decimal | None
+    updated_at: datetime
+
+    @property
+    def exposure(self) -> Decimal:
+        """Absolute quantity × mark price (or average price, where nothing marks it)."""
+        price = self.mark_price if self.mark_price is not None else self.avg_price
+        return abs(self.quantity) * (price or Decimal(0))
+
+    @property
+    def over(self) -> bool:
+        return self.max_quantity is not None and abs(self.quantity) > self.max_quantity
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationRow:
+    name: str
+    breaker_id: BreakerId
+    status: str
+    reason: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFigures:
+    """Orders placed in one stretch of time, for the checklist and the latency probe."""
+
+    orders: int
+    rejected: int
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OverLimit:
+    symbol: str
+    quantity: Decimal
+    max_quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSnapshot:
+    """Everything that the screen shows from Postgres, of one moment.
+
+    `requests` are the open ones, newest first, and those decided in the last 15 min; `runs` those of the last
+    hour; `incidents` the unresolved ones. `monotonic` is this process's clock when the answer came, for ages.
+    """
+
+    server_time: datetime
+    observed_at: datetime
+    monotonic: float
+    latency_ms: float
+    breakers: Mapping[BreakerId, BreakerRow]
+    requests: tuple[RequestRow, ...]
+    approvals: tuple[ApprovalRow, ...]
+    runs: tuple[RunRow, ...]
+    incidents: tuple[IncidentRow, ...]
+    lease: LeaseRow | None
+    audit: tuple[AuditRow, ...]
+    head: Head
+    orders: tuple[OrderFacts, ...]
+    positions: tuple[PositionRow, ...]
+    automations: tuple[AutomationRow, ...]
+    anchor: AnchorRow | None = None
+    last_reset_at: datetime | None = None
+    queue: int = 0
+    persons: Mapping[str, str] = field(default_factory=dict)
+
+    def run_of(self, breaker_id: BreakerId, epoch: Epoch | None) -> RunRow | None:
+        """The run of this breaker's epoch, if there was one in the last hour."""
+        return next(
+            (row for row in self.runs if row.run.breaker_id == breaker_id and row.run.epoch == epoch), None
+        )
+
+    def criticals(self, window: timedelta) -> tuple[IncidentRow, ...]:
+        """Unacknowledged critical incidents opened within `window`."""
+        since = self.server_time - window
+        return tuple(row for row in self.incidents if row.critical and row.opened_at >= since)

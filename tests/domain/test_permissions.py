@@ -1,0 +1,71 @@
+"""Who may do what: the whole matrix, cell by cell."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.permissions import Grant, Identity, Permission, Role, denial, permitted
+from cockpit.domain.refusals import Code, Refusal, Refused
+
+BREAKERS = ["global", "component:execution", "component:risk", "instrument:BTC-USD", "strategy:momentum"]
+TRIP = {
+    Role.SAFETY_ADMIN: [1, 1, 1, 1, 1],
+    Role.OPERATOR_ACT: [0, 1, 1, 1, 1],
+    Role.AUTOMATION_ROLE: [0, 1, 0, 1, 1],
+    Role.MONITORING_READ: [0, 0, 0, 0, 0],
+}
+RESET = {**TRIP, Role.AUTOMATION_ROLE: [0, 0, 0, 0, 0]}
+ADMIN_ONLY = {role: [int(role is Role.SAFETY_ADMIN)] * 5 for role in Role}
+ACKNOWLEDGE = {role: [int(role in (Role.SAFETY_ADMIN, Role.OPERATOR_ACT))] * 5 for role in Role}
+MATRIX = {
+    Permission.TRIP_CIRCUIT: TRIP,
+    Permission.RESET_CIRCUIT: RESET,
+    Permission.RESTORE: ADMIN_ONLY,
+    Permission.REANCHOR: ADMIN_ONLY,
+    Permission.OVERRIDE: ADMIN_ONLY,
+    Permission.ACK_INCIDENT: ACKNOWLEDGE,
+}
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("permission", list(Permission))
+def test_the_matrix(role: Role, permission: Permission) -> None:  # I22
+    found = [int(permitted(role, permission, BreakerId(name))) for name in BREAKERS]
+    assert found == MATRIX[permission][role]
+
+
+def test_a_denial_names_the_permission_and_who_has_it() -> None:
+    operator = Identity("operator1", "person:1", Role.OPERATOR_ACT)
+    refusal = denial(operator, Permission.RESET_CIRCUIT, BreakerId("global"))
+    assert refusal is not None
+    assert refusal.exit_code == 3
+    assert "operator1 (operator-act) lacks RESET_CIRCUIT on global" in str(refusal)
+    assert "Ask a safety-admin" in refusal.remedy
+    assert denial(operator, Permission.TRIP_CIRCUIT, BreakerId("component:risk")) is None
+
+
+def test_a_grant_ends_at_the_earlier_of_expiry_and_revocation() -> None:  # I21
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    assert Grant("a", Role.OPERATOR_ACT, now).valid(now)
+    assert not Grant("a", Role.OPERATOR_ACT, now + hour).valid(now)
+    assert not Grant("a", Role.OPERATOR_ACT, now - hour, expires_at=now).valid(now)
+    assert not Grant("a", Role.OPERATOR_ACT, now - hour, revoked_at=now, expires_at=now + hour).valid(now)
+    assert Grant("a", Role.OPERATOR_ACT, now - hour, now + hour, now + hour).valid(now)
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_refusal_has_an_exit_code_that_is_not_success(code: Code) -> None:
+    expected = {
+        "denied": 3,
+        "revoked": 3,
+        "bad-signature": 3,
+        "malformed": 2,
+        "store-unreachable": 5,
+        "audit-broken": 6,
+    }
+    assert Refusal(code, "x", "y").exit_code == expected.get(code.value, 4)
+    assert Refused(code, "No.", "Wait.").refusal.message == "No."
+    assert str(Refused(code, "No.", "Wait.")) == "No. Wait."
+    assert str(Refused(code, "No.")) == "No."

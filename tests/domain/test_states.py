@@ -1,0 +1,50 @@
+"""The transition table: what may follow what, and that nothing else may."""
+
+import itertools
+
+import pytest
+
+from cockpit.domain.states import TRANSITIONS, IllegalTransition, State, Transition, after, loosens, strictest
+
+
+def test_every_pair_is_either_in_the_table_or_refused() -> None:
+    for state, transition in itertools.product(State, Transition):
+        if (state, transition) in TRANSITIONS:
+            assert after(state, transition) is TRANSITIONS[state, transition]
+        else:
+            with pytest.raises(IllegalTransition, match=state.value):
+                after(state, transition)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_trip_is_legal_from_everywhere_and_leads_to_open(state: State) -> None:  # I6
+    assert after(state, Transition.TRIP) is State.OPEN
+
+
+def test_closed_is_reached_only_through_a_quiet_period_genesis_or_restore() -> None:  # I1, I11
+    into_closed = {move for (_, move), target in TRANSITIONS.items() if target is State.CLOSED}
+    assert into_closed == {Transition.END_QUIET_PERIOD, Transition.GENESIS, Transition.RESTORE_CLOSED}
+    timers = {Transition.END_QUIET_PERIOD}
+    assert {state for state, move in TRANSITIONS if move in timers} == {State.QUIET_PERIOD}
+
+
+def test_strictness_orders_the_states() -> None:
+    order = [State.OPEN, State.HALF_OPEN, State.QUIET_PERIOD, State.CLOSED]
+    assert sorted(State, key=lambda state: -state.strictness) == order
+    for left, right in itertools.product(State, State):
+        assert strictest(left, right) is order[min(order.index(left), order.index(right))]
+        assert loosens(left, right) is (order.index(left) < order.index(right))
+
+
+def test_nothing_known_is_open() -> None:  # I4
+    assert strictest() is State.OPEN
+
+
+def test_each_state_is_shown_with_its_meaning_and_metric() -> None:
+    assert [state.label for state in State] == [
+        "CLOSED · TRADING",
+        "OPEN · HALTED",
+        "HALF_OPEN · PROBING",
+        "QUIET_PERIOD · LIMITED",
+    ]
+    assert [state.metric for state in State] == [0, 1, 2, 3]
