@@ -40,8 +40,9 @@ class BreakerRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One request of the inbox. `status` is one of `new, awaiting_approval, committing, done, refused, denied,
-    rejected, void, expired`; `outcome` is the contract's object once decided; `payload` the signed text."""
+    """One request of the inbox. `status` is one of `new, awaiting_approval, committing, done, refused,
+    denied, rejected, void, expired`; `outcome` is the contract's object once decided; `payload` the signed
+    text."""
 
     request_id: str
     kind: str | None

@@ -19,6 +19,13 @@ class Role(StrEnum):
     MONITORING_READ = "monitoring-read"
 
 
+class Service(StrEnum):
+    """Logins that are no person's."""
+
+    AUTHORITY = "authority"
+    GATEWAY = "gateway"
+
+
 class Permission(StrEnum):
     TRIP_CIRCUIT = "TRIP_CIRCUIT"
     RESET_CIRCUIT = "RESET_CIRCUIT"  # half-open, probe run, close, approve

@@ -79,8 +79,23 @@ class Refused(Exception):
 
 
 class StoreUnreachable(Refused):
-    """A store gave no answer, or none that can be trusted. What was asked of it may have happened."""
+    """A store gave no answer, or none that can be trusted.
 
-    def __init__(self, store: str, why: str, remedy: str = "`cockpit doctor` names the cause.") -> None:
+    `maybe_applied`: the command had been sent, so what was asked of the store may have happened.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        why: str,
+        remedy: str = "`cockpit doctor` names the cause.",
+        *,
+        maybe_applied: bool = False,
+    ) -> None:
         super().__init__(Code.STORE, f"{store} is unreachable: {why}.", remedy)
         self.store = store
+        self.maybe_applied = maybe_applied
+
+
+class StoreCannotWrite(StoreUnreachable):
+    """The store answers, and takes no writes: full, failing disk, a replica, our login unknown to it."""

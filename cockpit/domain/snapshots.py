@@ -10,7 +10,40 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.documents import Effective, Epoch, Reading
+from cockpit.domain.desk import (
+    AnchorRow,
+    ApprovalRow,
+    AuditRow,
+    AutomationRow,
+    BreakerRow,
+    DeskSnapshot,
+    IncidentRow,
+    LeaseRow,
+    OrderFacts,
+    PositionRow,
+    RequestRow,
+    RunRow,
+)
+from cockpit.domain.documents import Effective, Reading
+from cockpit.domain.receipts import TripReceipt
+
+__all__ = [
+    "AnchorRow",
+    "ApprovalRow",
+    "AuditRow",
+    "AutomationRow",
+    "BreakerRow",
+    "BreakerSnapshot",
+    "DeskSnapshot",
+    "IncidentRow",
+    "LeaseRow",
+    "OrderFacts",
+    "PositionRow",
+    "RequestRow",
+    "RunRow",
+    "StreamEvent",
+    "TripReceipt",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +85,3 @@ class BreakerSnapshot:
     observed_at: datetime
     monotonic: float
     stream_note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TripReceipt:
-    """A trip that Redis has applied. `note` is for people: why the event was not delivered, for one."""
-
-    epoch: Epoch
-    event_delivered: bool
-    note: str | None = None

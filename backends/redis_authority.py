@@ -1,0 +1,293 @@
+"""The authority's side of Redis: everything that changes a breaker goes through here.
+
+Loosenings are one Lua compare-and-set each. A lost reply raises `StoreUnreachable(maybe_applied=True)`; the
+caller reads the document again instead of repeating.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import resources
+from typing import Final
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from backends.redis_connection import Line, transaction
+from backends.redis_facts import StoreFacts, read_facts
+from backends.redis_replies import (
+    ACK_KEY,
+    EVENTS_KEY,
+    HISTORY_KEY,
+    LEGACY_KEY,
+    REDIS,
+    TERM_KEY,
+    checked,
+    counter_key,
+    document_key,
+    info_fields,
+    server_run_id,
+    server_time,
+)
+from backends.redis_store import apply_trip, read_events
+from backends.signing import canonical
+from backends.trip_exchange import Command
+from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.refusals import StoreUnreachable
+from cockpit.domain.snapshots import StreamEvent, TripReceipt
+
+Value = bytes | None
+"""The bytes of a key, None where it does not exist."""
+Fields = Mapping[str, str | bytes]
+"""A stream entry: `backends.trip_exchange.event_fields` makes one."""
+STREAM_LENGTH: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityView:
+    """One consistent reading: raw bytes, since what is compared later is bytes. `acks` by gateway name."""
+
+    run_id: str
+    server_time: datetime
+    counters: Mapping[BreakerId, Value]
+    documents: Mapping[BreakerId, Value]
+    legacy: Value
+    term: Value
+    acks: Mapping[str, Value]
+    facts: StoreFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a change builds on: it is applied only while all of this still holds, byte for byte."""
+
+    breaker_id: BreakerId
+    run_id: str
+    counter: Value
+    document: Value
+    legacy: Value
+    term: int
+    ancestors: Mapping[BreakerId, tuple[Value, Value]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, view: AuthorityView, catalogue: Catalogue, breaker_id: BreakerId, term: int) -> Seen:
+        above = catalogue.ancestors(breaker_id)
+        return cls(
+            breaker_id,
+            view.run_id,
+            view.counters[breaker_id],
+            view.documents[breaker_id],
+            view.legacy,
+            term,
+            {name: (view.counters[name], view.documents[name]) for name in above},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One transition for `circuit_breaker:history`; `at` gives the score, `member` is canonical JSON."""
+
+    at: datetime
+    member: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReply:
+    """`why` is what did not hold: server, deadline, term, counter, document, legacy, ancestor, not-open."""
+
+    ok: bool
+    why: str = ""
+
+
+class AuthorityRedis:
+    """Redis with the authority's login. Every method may raise `StoreUnreachable` (`StoreCannotWrite` where
+    the server answers but takes no writes) and `Refused` (a right is missing)."""
+
+    def __init__(self, url: str, catalogue: Catalogue, gateways: Sequence[str] = ()) -> None:
+        self._line, self._trips, self._events = Line(url), Line(url), Line(url)
+        self._catalogue = catalogue
+        self._gateways = tuple(gateways)
+        names = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.ids]
+        acks = [ACK_KEY + name for name in self._gateways]
+        self._values: Command = ("MGET", *names, LEGACY_KEY, TERM_KEY, *acks)
+
+    async def connect(self) -> None:
+        await self._line.command("PING")
+        await self._trips.command("PING")
+
+    async def close(self) -> None:
+        for line in (self._line, self._trips, self._events):
+            await line.close()
+
+    async def run_id(self) -> str:
+        return server_run_id(await self._line.command("INFO", "server"))
+
+    async def time(self) -> datetime:
+        """The server's clock, which judges every deadline."""
+        return server_time(await self._line.command("TIME"))
+
+    async def read_all(self) -> AuthorityView:
+        """Everything in one round trip; one MGET reads all values at one instant."""
+        replies = await self._line.exchange(
+            self._values,
+            ("INFO", "server"),
+            ("TIME",),
+            ("INFO", "server", "persistence", "replication", "memory"),
+            ("CONFIG", "GET", "appendfsync"),
+        )
+        values, info, now, facts, appendfsync = map(checked, replies)
+        if not isinstance(values, list):
+            raise StoreUnreachable(REDIS, "MGET answered nonsense")
+        size, ids = len(self._catalogue), self._catalogue.ids
+        return AuthorityView(
+            run_id=server_run_id(info),
+            server_time=server_time(now),
+            counters=dict(zip(ids, values[:size], strict=True)),
+            documents=dict(zip(ids, values[size : 2 * size], strict=True)),
+            legacy=values[2 * size],
+            term=values[2 * size + 1],
+            acks=dict(zip(self._gateways, values[2 * size + 2 :], strict=True)),
+            facts=read_facts(info_fields(facts), appendfsync),
+        )
+
+    async def take_term(self, term: int) -> bool:
+        """Fence every older holder. False where a newer term has been taken: stand down."""
+        return (await self._run("take_term", [TERM_KEY], [str(term)])).ok
+
+    async def commit(
+        self,
+        seen: Seen,
+        deadline: datetime,
+        document: bytes,
+        legacy: bytes | None,
+        history: HistoryEntry,
+        event: Fields,
+    ) -> CommitReply:
+        """The compare-and-set of a loosening. `deadline` is judged by the server's clock; `legacy` None
+        leaves `circuit_breaker:state` as it is."""
+        keys = [*_fixed_keys(seen), HISTORY_KEY, EVENTS_KEY]
+        arguments: list[str | bytes] = [
+            *_expected(seen),
+            str(int(deadline.timestamp() * 1_000)),
+            document,
+            legacy or b"",
+            repr(history.at.timestamp()),
+            history.member,
+            _json_array(event),
+        ]
+        for name, values in seen.ancestors.items():
+            keys += [counter_key(name), document_key(name)]
+            arguments += [_expect(value) for value in values]
+        return await self._run("commit", keys, arguments)
+
+    async def write_open_document(
+        self, seen: Seen, document: bytes, legacy: bytes | None = None
+    ) -> CommitReply:
+        """Record why a breaker is OPEN. Applied only while its counter is the one seen (a later trip wins);
+        a document that is not OPEN is refused."""
+        return await self._run("write_open", _fixed_keys(seen), [*_expected(seen), document, legacy or b""])
+
+    async def mirror_legacy(self, seen: Seen, legacy: bytes) -> CommitReply:
+        """Make `circuit_breaker:state` mirror the global document in `seen`, while that is unchanged.
+
+        Raises:
+            ValueError: `seen` is of another breaker.
+        """
+        if seen.breaker_id != GLOBAL:
+            raise ValueError(f"only global is mirrored, not {seen.breaker_id}")
+        return await self._run("mirror_legacy", _fixed_keys(seen), [*_expected(seen), legacy])
+
+    async def trip(self, breaker_id: BreakerId, event: Fields) -> TripReceipt:
+        """INCR and event, as a person's trip; on its own connection."""
+        return await apply_trip(self._trips, self._catalogue.known(breaker_id), event)
+
+    async def raise_counter(self, breaker_id: BreakerId, by: int) -> int:
+        """Raise a counter past what is known of it; returns its new value.
+
+        Raises:
+            ValueError: `by` would not raise it.
+        """
+        if by < 1:
+            raise ValueError("a counter is only ever raised")
+        return int(await self._trips.command("INCRBY", counter_key(self._catalogue.known(breaker_id)), by))
+
+    async def add_history(self, entry: HistoryEntry) -> None:
+        """Add one member; adding an equal one again changes nothing."""
+        await self._line.command("ZADD", HISTORY_KEY, repr(entry.at.timestamp()), entry.member)
+
+    async def add_event(self, event: Fields) -> None:
+        """Add a stream entry.
+
+        Raises:
+            StoreUnreachable: among others where the stream takes no entry; `rebuild_stream` mends that.
+        """
+        flat = [part for pair in event.items() for part in pair]
+        await self._line.command("XADD", EVENTS_KEY, "MAXLEN", "~", STREAM_LENGTH, "*", *flat)
+
+    async def read_events(self, last_id: str, timeout_s: float) -> list[StreamEvent]:
+        """As `RedisStore.wait_events`: at most 100 entries after `last_id`, oldest first."""
+        return await read_events(self._events, last_id, timeout_s)
+
+    async def stream_stuck(self) -> bool:
+        """Whether the stream's last id is ahead of this server's clock by a minute: someone wrote it by
+        hand, and later entries may be refused. (Trimming hides the entry, not the id.)"""
+        info, time = await self._line.exchange(("XINFO", "STREAM", EVENTS_KEY), ("TIME",))
+        if isinstance(info, ResponseError) and "no such key" in str(info):
+            return False
+        fields = checked(info)
+        last_id = dict(zip(fields[::2], fields[1::2], strict=True))[b"last-generated-id"]
+        return int(last_id.partition(b"-")[0]) > (server_time(time).timestamp() + 60) * 1_000
+
+    async def rebuild_stream(self, events: Sequence[Fields] = ()) -> None:
+        """Start the stream afresh with `events`, in one transaction. Readers see its ids restart."""
+        adds: list[Command] = [
+            ("XADD", EVENTS_KEY, "*", *[part for pair in event.items() for part in pair]) for event in events
+        ]
+        replies = await self._line.exchange(("MULTI",), ("DEL", EVENTS_KEY), *adds, ("EXEC",))
+        for reply in transaction(replies):
+            checked(reply)
+
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes]) -> CommitReply:
+        """EVALSHA. NOSCRIPT says that nothing ran, so the script is loaded and run once more (F20)."""
+        text, digest = _SCRIPTS[script]
+        call: Command = ("EVALSHA", digest, len(keys), *keys, *arguments)
+        reply = (await self._line.exchange(call))[0]
+        if isinstance(reply, NoScriptError):
+            await self._line.command("SCRIPT", "LOAD", text)
+            reply = (await self._line.exchange(call))[0]
+        match checked(reply):
+            case [b"OK"]:
+                return CommitReply(True)
+            case [b"REFUSED", bytes(why)]:
+                return CommitReply(False, why.decode("ascii", "replace"))
+        raise StoreUnreachable(REDIS, f"{script} answered nonsense", maybe_applied=True)
+
+
+def _fixed_keys(seen: Seen) -> list[str]:
+    return [counter_key(seen.breaker_id), document_key(seen.breaker_id), LEGACY_KEY, TERM_KEY]
+
+
+def _expected(seen: Seen) -> list[str | bytes]:
+    """The arguments that every compare-and-set begins with."""
+    values = (seen.counter, seen.document, seen.legacy, str(seen.term).encode())
+    return [seen.run_id, *map(_expect, values)]
+
+
+def _expect(value: Value) -> bytes:
+    return b"-" if value is None else b"=" + value
+
+
+def _json_array(event: Fields) -> bytes:
+    flat = [part.decode() if isinstance(part, bytes) else part for pair in event.items() for part in pair]
+    return canonical(flat)
+
+
+def _load_script(name: str) -> tuple[str, str]:
+    text = resources.files("backends").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+_NAMES: Final = ("commit", "write_open", "mirror_legacy", "take_term")
+_SCRIPTS: Final = {name: _load_script(name) for name in _NAMES}

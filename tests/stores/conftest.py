@@ -1,0 +1,93 @@
+"""A real Valkey with every login of the demo, shared by the Redis tests of a run and emptied before each.
+
+`COCKPIT_TEST_REDIS_SERVER=/usr/bin/redis-server` runs them against another server of the same protocol.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backends.redis_admin import RedisAdmin
+from backends.redis_connection import Line
+from backends.signing import KeyRing, SigningKey
+from cockpit.demo.servers import DataDirLock, Valkey
+from cockpit.domain.breakers import Catalogue
+from cockpit.domain.permissions import Role, Service
+
+LOGINS: dict[str, Role | Service] = {
+    "admin1": Role.SAFETY_ADMIN,
+    "admin2": Role.SAFETY_ADMIN,
+    "operator1": Role.OPERATOR_ACT,
+    "operator2": Role.OPERATOR_ACT,
+    "automation1": Role.AUTOMATION_ROLE,
+    "monitor1": Role.MONITORING_READ,
+    "gateway": Service.GATEWAY,
+    "authority": Service.AUTHORITY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisDesk:
+    """The running server, a catalogue and the authority's key."""
+
+    server: Valkey
+    catalogue: Catalogue
+    key: SigningKey
+
+    @property
+    def keyring(self) -> KeyRing:
+        return KeyRing({self.key.key_id: self.key.public_key})
+
+    @property
+    def owner_url(self) -> str:
+        return self.server.owner_url
+
+    def url(self, login: str) -> str:
+        return f"redis://{login}:{login}-secret@127.0.0.1:{self.server.port}/0"
+
+
+class OtherServer(Valkey):
+    """The server that the environment names, with the same settings."""
+
+    program = "redis-server"
+
+    def _command(self) -> list[str]:
+        return [os.environ["COCKPIT_TEST_REDIS_SERVER"], *super()._command()[1:]]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    folder: Path = tmp_path_factory.mktemp("redis")
+    kind = OtherServer if "COCKPIT_TEST_REDIS_SERVER" in os.environ else Valkey
+    with DataDirLock(folder), kind(folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def desk(redis_server: Valkey) -> AsyncIterator[RedisDesk]:
+    catalogue = Catalogue.build(
+        ["execution", "ingest"],
+        ["BTC-USD", "ETH-USD"],
+        ["meanrev"],
+        {"instrument:ETH-USD": "component:ingest"},
+    )
+    owner = Line(redis_server.owner_url)
+    await owner.command("FLUSHALL")
+    await owner.close()
+    admin = RedisAdmin(redis_server.owner_url)
+    for name, kind in LOGINS.items():
+        await admin.set_user(name, kind, f"{name}-secret")
+    await admin.close()
+    yield RedisDesk(redis_server, catalogue, SigningKey.generate())
+
+
+@pytest.fixture
+async def owner(desk: RedisDesk) -> AsyncIterator[Line]:
+    line = Line(desk.owner_url)
+    yield line
+    await line.close()
