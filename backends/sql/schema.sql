@@ -283,3 +283,10 @@ CREATE TABLE IF NOT EXISTS sli_samples (
     observed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS sli_samples_at ON sli_samples (sli, observed_at DESC);
+
+-- What the desk's snapshot reads each second.
+CREATE INDEX IF NOT EXISTS requests_decided ON requests (decided_at DESC) WHERE decided_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS recent_orders_open ON recent_orders (symbol) WHERE status IN ('new', 'open');
+CREATE INDEX IF NOT EXISTS reset_slots_taken ON reset_slots (taken_at DESC);
+CREATE INDEX IF NOT EXISTS probe_runs_started ON probe_runs (started_at DESC);
+CREATE INDEX IF NOT EXISTS incidents_unresolved ON incidents (opened_at DESC) WHERE status <> 'resolved';

@@ -1,0 +1,310 @@
+"""The owner's work in Postgres: schema, rights, logins, keys, the genesis grant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, Final
+
+import asyncpg
+
+from backends.audit_log import NewEntry, Recorder, append, recorded
+from backends.postgres_facts import read_facts
+from backends.postgres_session import Session
+from backends.scram import scram_verifier
+from cockpit.domain.audit import Action, Entry
+from cockpit.domain.breakers import BreakerId, Catalogue
+from cockpit.domain.facts import Fact
+from cockpit.domain.permissions import Role, Service
+from cockpit.domain.refusals import Code, Refused
+
+_SQL: Final = files("backends").joinpath("sql")
+_STEPS: Final = ("schema.sql", "triggers.sql", "roles.sql", "database_rights.sql", "rights.sql")
+_LOGIN: Final = _SQL.joinpath("login.sql").read_text()
+_GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
+_RESERVED: Final = frozenset({"owner", "authority", "gateway", "postgres", "public", "none", "default"})
+_UPGRADE_LOCK: Final = 0x636F636B706974  # taken only while a schema changes, by owners
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a login may take of the server: groups, connections, and how long it may hold anything."""
+
+    groups: tuple[str, ...]
+    connections: int
+    statement: str
+    lock: str
+    idle: str
+
+
+_READER: Final = _Terms(("cockpit_people",), 12, "10s", "2s", "10s")
+_PROBER: Final = _Terms(("cockpit_people", "cockpit_prober"), 12, "10s", "2s", "10s")
+_TERMS: Final[Mapping[Role | Service, _Terms]] = {
+    Role.SAFETY_ADMIN: _PROBER,
+    Role.OPERATOR_ACT: _PROBER,
+    Role.AUTOMATION_ROLE: _READER,
+    Role.MONITORING_READ: _READER,
+    Service.AUTHORITY: _Terms(("cockpit_authority",), 20, "15s", "2s", "15s"),
+    Service.GATEWAY: _Terms(("cockpit_gateway",), 10, "10s", "2s", "10s"),
+}
+
+
+def check_login_name(name: str) -> str:
+    """
+    Raises:
+        Refused: MALFORMED, not a name that both stores take, or one that is spoken for.
+    """
+    if not _NAME.fullmatch(name) or name in _RESERVED or name.startswith(("pg_", "cockpit_")):
+        raise Refused(
+            Code.MALFORMED,
+            f"{name[:40]!r} cannot be a login.",
+            "Use 1 to 40 of a-z, 0-9, _ and -, beginning with a letter; owner, authority, gateway, pg_… and "
+            "cockpit_… are taken.",
+        )
+    return name
+
+
+class PostgresAdmin:
+    """Postgres through its owner's login. Each method is one transaction and safe to repeat."""
+
+    def __init__(self, owner_dsn: str) -> None:
+        self._session = Session(owner_dsn, command_timeout_s=30, application_name="cockpit owner")
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def upgrade(self, catalogue: Catalogue) -> None:
+        """Create or upgrade schema, triggers, groups and rights, and add the catalogue's breakers (OPEN).
+
+        Raises:
+            Refused: the server is older than PostgreSQL 14, or the login does not own the database.
+        """
+        async with self._transaction() as connection:
+            if connection.get_server_version().major < 14:
+                raise Refused(Code.STORE, "PostgreSQL 14 or newer is needed.", "Upgrade the server.")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _UPGRADE_LOCK)
+            for name in _STEPS:
+                await connection.execute(_SQL.joinpath(name).read_text())
+            await connection.executemany(
+                "INSERT INTO breakers (breaker_id, ancestors) VALUES ($1, $2)"
+                " ON CONFLICT (breaker_id) DO UPDATE SET ancestors = excluded.ancestors",
+                [(name, list(catalogue.ancestors(name))) for name in catalogue.ids],
+            )
+
+    async def note_counters(self, run_id: str, counters: Mapping[BreakerId, int]) -> None:
+        """Tell breakers that are new here the counter that they were born with, so that it is no surprise."""
+        async with self._transaction() as connection:
+            await connection.executemany(
+                "UPDATE breakers SET counter = $2, redis_run_id = $3"
+                " WHERE breaker_id = $1 AND counter = 0 AND redis_run_id IS NULL",
+                [(name, counter, run_id) for name, counter in counters.items()],
+            )
+
+    async def set_service_login(self, service: Service, password: str | None) -> None:
+        """Make or renew a service's login, which bears its name. None keeps an existing login's password."""
+        async with self._transaction() as connection:
+            await _make_login(connection, service.value, password, _TERMS[service])
+
+    async def has_login(self, name: str) -> bool:
+        async with self._session.use() as connection:
+            return bool(await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", name))
+
+    async def register_key(self, login: str, key_id: str, public_b64: str) -> None:
+        """Register the public half of a service's or the owner's key. A person's goes with `add_operator`."""
+        async with self._transaction() as connection:
+            await _register_key(connection, login, key_id, public_b64)
+
+    async def grant_genesis(self, run_id: str, payload: str) -> bool:
+        """Give the one genesis grant if the audit log is empty and none was ever given. True: given now."""
+        async with self._transaction() as connection:
+            await connection.execute("LOCK TABLE audit_head IN SHARE ROW EXCLUSIVE MODE")
+            return bool(await connection.fetchval(_GENESIS, run_id, payload))
+
+    async def add_operator(
+        self,
+        recorder: Recorder,
+        *,
+        login: str,
+        person_id: str,
+        role: Role,
+        key_id: str,
+        public_b64: str,
+        password: str,
+        expires_at: datetime | None = None,
+        event_id: str,
+    ) -> Entry:
+        """Make a person's login with one role and one key, and audit it. A known login gets this role, key
+        and password instead of its former ones.
+
+        Raises:
+            Refused: MALFORMED name or person; DENIED, where the login is another person's, or a role of the
+                server that the cockpit did not make.
+        """
+        check_login_name(login)
+        if not 0 < len(person_id) <= 128 or not person_id.isprintable():
+            raise Refused(
+                Code.MALFORMED, "The person's id is empty, too long or unprintable.", "Use person:NAME."
+            )
+        async with self._transaction() as connection:
+            await _may_take(connection, login, person_id)
+            await _make_login(connection, login, password, _TERMS[role])
+            await connection.execute(
+                "INSERT INTO operators (login, person_id) VALUES ($1, $2)"
+                " ON CONFLICT (login) DO UPDATE SET revoked_at = NULL",
+                login,
+                person_id,
+            )
+            await _end_grants(connection, login)
+            await connection.execute(
+                "INSERT INTO role_grants (login, role, expires_at) VALUES ($1, $2, $3)",
+                login,
+                role.value,
+                expires_at,
+            )
+            await connection.execute(
+                "UPDATE signing_keys SET revoked_at = clock_timestamp()"
+                " WHERE login = $1 AND key_id <> $2 AND revoked_at IS NULL",
+                login,
+                key_id,
+            )
+            await _register_key(connection, login, key_id, public_b64)
+            details = {
+                "login": login,
+                "person_id": person_id,
+                "role": role.value,
+                "key_id": key_id,
+                "public_key": public_b64,
+                "expires_at": expires_at,
+            }
+            return await _audit(connection, recorder, event_id, Action.OPERATOR_ADDED, login, details)
+
+    async def revoke(self, recorder: Recorder, *, login: str, event_id: str) -> Entry:
+        """End a person's login at once: grants, keys, sessions, and the right to connect. Its rows stay.
+
+        Raises:
+            Refused: UNKNOWN, no operator has this login.
+        """
+        async with self._transaction() as connection:
+            done = await connection.execute(
+                "UPDATE operators SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE login = $1",
+                login,
+            )
+            if done == "UPDATE 0":
+                raise Refused(
+                    Code.UNKNOWN, f"No operator has the login {login[:40]!r}.", "See `cockpit doctor`."
+                )
+            await _end_grants(connection, login)
+            await connection.execute(
+                "UPDATE signing_keys SET revoked_at = clock_timestamp()"
+                " WHERE login = $1 AND revoked_at IS NULL",
+                login,
+            )
+            statement = await connection.fetchval(
+                "SELECT format('ALTER ROLE %I NOLOGIN PASSWORD NULL', rolname)"
+                " FROM pg_roles WHERE rolname = $1",
+                login,
+            )
+            if statement is not None:
+                await connection.execute(statement)
+            entry = await _audit(
+                connection, recorder, event_id, Action.OPERATOR_REVOKED, login, {"login": login}
+            )
+        async with self._session.use() as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", login
+            )
+        return entry
+
+    async def record(self, entry: NewEntry) -> Entry:
+        async with self._transaction() as connection:
+            return await append(connection, entry)
+
+    async def facts(self) -> Sequence[Fact]:
+        async with self._session.use() as connection:
+            return await read_facts(connection)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Any]:
+        async with self._session.use() as connection, connection.transaction():
+            yield connection
+
+
+async def _make_login(connection: Any, name: str, password: str | None, terms: _Terms) -> None:
+    verifier = None if password is None else scram_verifier(password)
+    rows = await connection.fetch(
+        _LOGIN, name, verifier, list(terms.groups), terms.connections, terms.statement, terms.lock, terms.idle
+    )
+    for row in rows:
+        await connection.execute(row["statement"])
+
+
+async def _may_take(connection: Any, login: str, person_id: str) -> None:
+    owner = await connection.fetchval("SELECT person_id FROM operators WHERE login = $1", login)
+    if owner is not None and owner != person_id:
+        raise Refused(
+            Code.DENIED,
+            f"The login {login} belongs to {owner}.",
+            "A login stays one person's; choose another name.",
+        )
+    foreign = await connection.fetchval(
+        "SELECT count(*) FROM pg_roles r WHERE rolname = $1 AND NOT EXISTS (SELECT FROM pg_auth_members m"
+        " JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = 'cockpit_people')",
+        login,
+    )
+    if foreign:
+        raise Refused(
+            Code.DENIED, f"The server has a role {login} that is not the cockpit's.", "Choose another name."
+        )
+
+
+async def _end_grants(connection: Any, login: str) -> None:
+    await connection.execute(
+        "UPDATE role_grants SET revoked_at = clock_timestamp() WHERE login = $1 AND revoked_at IS NULL", login
+    )
+
+
+async def _register_key(connection: Any, login: str, key_id: str, public_b64: str) -> None:
+    try:
+        known = await connection.fetchrow(
+            "INSERT INTO signing_keys (key_id, login, public_key) VALUES ($1, $2, $3)"
+            " ON CONFLICT (key_id) DO UPDATE SET key_id = excluded.key_id"
+            " RETURNING login, public_key, revoked_at",
+            key_id,
+            login,
+            public_b64,
+        )
+    except asyncpg.CheckViolationError as error:
+        raise Refused(Code.MALFORMED, "That is no public key.", "Give the file that keygen wrote.") from error
+    if (known["login"], known["public_key"]) != (login, public_b64):
+        raise Refused(
+            Code.DENIED, f"Key {key_id} is registered for {known['login']}.", "Run keygen for a new one."
+        )
+    if known["revoked_at"] is not None:
+        raise Refused(Code.DENIED, f"Key {key_id} was revoked.", "Run keygen for a new one.")
+
+
+async def _audit(
+    connection: Any,
+    recorder: Recorder,
+    event_id: str,
+    action: Action,
+    target: str,
+    details: Mapping[str, object],
+) -> Entry:
+    return await append(
+        connection,
+        recorded(
+            recorder,
+            event_id=event_id,
+            action=action,
+            user_id="owner",
+            role="owner",
+            target=f"login:{target}",
+            details=details,
+        ),
+    )

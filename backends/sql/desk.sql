@@ -1,0 +1,68 @@
+-- Everything a screen shows of Postgres, as one row of JSON texts: one round trip, and a part whose text has not
+-- changed is not parsed again. $1: how many audit entries. statement_timestamp() can use an index, clock_timestamp() cannot.
+SELECT
+    clock_timestamp() AS server_time,
+    (SELECT json_agg(b ORDER BY b.breaker_id) FROM (
+        SELECT breaker_id, state, since, actor, reason, notes, event_id, redis_run_id, counter, quiet_until,
+               review_due_at, updated_at
+        FROM breakers) b)::text AS breakers,
+    (SELECT json_agg(r ORDER BY r.arrival DESC) FROM (
+        (SELECT request_id, kind, breaker_id, login, status, code, message, outcome, audit_seq, submitted_at,
+                decided_at, expires_at, payload, arrival
+         FROM requests WHERE status IN ('new', 'awaiting_approval', 'committing') ORDER BY arrival DESC LIMIT 50)
+        UNION ALL
+        (SELECT request_id, kind, breaker_id, login, status, code, message, outcome, audit_seq, submitted_at,
+                decided_at, expires_at, payload, arrival
+         FROM requests WHERE decided_at > statement_timestamp() - interval '15 minutes'
+         ORDER BY decided_at DESC LIMIT 30)) r)::text AS requests,
+    (SELECT json_agg(a ORDER BY a.approved_at DESC) FROM (
+        SELECT approval_id, request_id, breaker_id, redis_run_id, counter, login, person_id, approved_at, expires_at
+        FROM approvals WHERE expires_at > statement_timestamp() - interval '15 minutes'
+        ORDER BY approved_at DESC LIMIT 50) a)::text AS approvals,
+    (SELECT json_agg(p ORDER BY p.started_at DESC) FROM (
+        SELECT run_id, breaker_id, redis_run_id, counter, request_id, login, person_id, probes, required, started_at,
+               deadline, status, passed, verdict, decided_at, close_until, used_by,
+               (SELECT json_agg(s ORDER BY s.result_id) FROM (
+                   SELECT result_id, ordinal, name, passed, latency_ms, detail, login, received_at
+                   FROM probe_results WHERE probe_results.run_id = probe_runs.run_id
+                   ORDER BY result_id LIMIT 50) s) AS results
+        FROM probe_runs WHERE started_at > statement_timestamp() - interval '1 hour'
+        ORDER BY started_at DESC LIMIT 50) p)::text AS runs,
+    (SELECT json_agg(i ORDER BY i.opened_at DESC) FROM (
+        SELECT incident_id, opened_at, severity, classification, title, status, source, breaker_id, owner,
+               acknowledged_at, acknowledged_by
+        FROM incidents WHERE status <> 'resolved' ORDER BY opened_at DESC LIMIT 100) i)::text AS incidents,
+    (SELECT row_to_json(l) FROM (
+        SELECT holder, term, renewed_at, expires_at, status FROM authority_lease) l)::text AS lease,
+    (SELECT json_agg(e ORDER BY e.seq DESC) FROM (
+        SELECT seq, event_id, timestamp, action, user_id, role, target, left(details_text, 2000) AS details,
+               evidence_link, evidence_sha256, chain_hash
+        FROM audit_log ORDER BY seq DESC LIMIT $1) e)::text AS audit,
+    (SELECT row_to_json(h) FROM (SELECT seq, chain_hash FROM audit_head) h)::text AS head,
+    (SELECT row_to_json(n) FROM (
+        SELECT seq, chain_hash, signed_at, key_id, signature, evidence_key
+        FROM audit_anchors ORDER BY seq DESC LIMIT 1) n)::text AS anchor,
+    (SELECT json_agg(o ORDER BY o.symbol, o.strategy) FROM (
+        SELECT symbol, strategy,
+               count(*) FILTER (WHERE status IN ('new', 'open')) AS open_orders,
+               coalesce(sum(quantity * coalesce(price, 0)) FILTER (WHERE status IN ('new', 'open')), 0)::text AS notional,
+               max(placed_at) FILTER (WHERE NOT paper AND NOT reduce_only AND status <> 'rejected'
+                                      AND placed_at > statement_timestamp() - interval '5 minutes') AS last_risk_at,
+               count(*) FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds') AS orders_30s,
+               count(*) FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds'
+                                AND status = 'rejected') AS rejected_30s,
+               percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms)
+                   FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds') AS p95_ms_30s
+        FROM (SELECT * FROM recent_orders WHERE placed_at > statement_timestamp() - interval '5 minutes'
+              UNION ALL
+              SELECT * FROM recent_orders WHERE status IN ('new', 'open')
+                  AND placed_at <= statement_timestamp() - interval '5 minutes') recent
+        GROUP BY symbol, strategy) o)::text AS orders,
+    (SELECT json_agg(q ORDER BY q.symbol) FROM (
+        SELECT symbol, quantity::text, avg_price::text, mark_price::text, max_quantity::text, updated_at
+        FROM positions) q)::text AS positions,
+    (SELECT json_agg(m ORDER BY m.name) FROM (
+        SELECT name, breaker_id, status, reason, updated_at FROM automations) m)::text AS automations,
+    (SELECT json_object_agg(login, person_id) FROM operators WHERE revoked_at IS NULL)::text AS persons,
+    (SELECT max(taken_at) FROM reset_slots) AS last_reset_at,
+    (SELECT count(*) FROM requests WHERE status IN ('new', 'committing')) AS queue

@@ -1,0 +1,47 @@
+-- Who may do what in this database. Everything is taken away first, so that a repeat also undoes strays.
+
+-- Before PostgreSQL 15 everyone may create tables here.
+REVOKE ALL ON SCHEMA public FROM PUBLIC, cockpit_people, cockpit_prober, cockpit_authority, cockpit_gateway;
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, cockpit_people, cockpit_prober, cockpit_authority, cockpit_gateway;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, cockpit_people, cockpit_prober, cockpit_authority, cockpit_gateway;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC, cockpit_people, cockpit_prober, cockpit_authority, cockpit_gateway;
+GRANT USAGE ON SCHEMA public TO cockpit_people, cockpit_authority, cockpit_gateway;
+
+-- People: read, and put a signed request into the inbox. login, time and status are not theirs to give.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO cockpit_people;
+GRANT INSERT (request_id, payload, key_id, signature) ON requests TO cockpit_people;
+GRANT INSERT (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature)
+    ON probe_results TO cockpit_prober;
+
+-- The authority: no ownership, no DELETE, no TRUNCATE; nothing that says who is who.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO cockpit_authority;
+GRANT INSERT ON audit_log, audit_anchors, reset_slots TO cockpit_authority;
+GRANT INSERT, UPDATE ON approvals, probe_runs, commits, authority_lease, breakers, incidents TO cockpit_authority;
+GRANT INSERT ON incident_events TO cockpit_authority;
+GRANT UPDATE (seq, chain_hash) ON audit_head TO cockpit_authority;
+GRANT UPDATE (status, kind, breaker_id, code, message, outcome, audit_seq, decided_at, expires_at)
+    ON requests TO cockpit_authority;
+GRANT UPDATE (used_at) ON genesis TO cockpit_authority;
+
+-- The trading side writes its own tables, and reads who halts it.
+GRANT SELECT, INSERT, UPDATE ON recent_orders, positions, automations, reconciliation_runs TO cockpit_gateway;
+GRANT DELETE ON recent_orders TO cockpit_gateway;  -- it forgets old orders
+GRANT SELECT, INSERT ON sli_samples TO cockpit_gateway;
+GRANT SELECT ON breakers, authority_lease TO cockpit_gateway;
+
+-- What PostgreSQL gives to everyone beyond tables: large objects fill a disk; other databases give room for more.
+-- Only a superuser may take these back, and a managed server's owner is none.
+DO $$
+DECLARE
+    routine text;
+BEGIN
+    FOR routine IN
+        SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+          AND p.proname IN ('lo_create', 'lo_creat', 'lo_from_bytea', 'lo_put', 'lowrite', 'lo_import')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', routine);
+    END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'large objects stay open to every login: the owner is no superuser';
+END $$;
