@@ -1,0 +1,291 @@
+"""The commands, their options, and the parser. Only the parser of the command at hand is built."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from cockpit.cli.answers import UsageFault
+from cockpit.domain.reasons import Reason
+from cockpit.domain.text import clean
+
+Parser = argparse.ArgumentParser
+_VALUED: Final = ("--config", "--profile", "--login")
+
+
+class HelpWanted(Exception):
+    """`--help` or `--version`: not an error, and printed to stdout."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One command. `run` is `module:function` within this package; `changes`: it prints the contract's
+    outcome object; `options` adds its own arguments."""
+
+    help: str
+    run: str
+    options: Callable[[Parser], None]
+    changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    words: str
+    command: CommandSpec
+    options: argparse.Namespace
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageFault(f"{clean(message, 400)}; `{self.prog} --help` shows what would be right")
+
+    def print_help(self, file: object = None) -> None:
+        raise HelpWanted(self.format_help())
+
+
+def _none(_: Parser) -> None:
+    """No arguments of its own."""
+
+
+def _id(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="global, component:NAME, instrument:SYMBOL or strategy:NAME")
+
+
+def _optional_id(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", nargs="?", help="only this breaker")
+
+
+def _notes(parser: Parser) -> None:
+    parser.add_argument("--notes", metavar="TEXT", required=True, help="why, 20 to 500 characters")
+
+
+def _yes(parser: Parser) -> None:
+    parser.add_argument(
+        "--yes", action="store_true", help="acknowledges it; stands for typing out global too"
+    )
+
+
+def _trip(parser: Parser) -> None:
+    _id(parser)
+    parser.add_argument(
+        "--reason", metavar="TOKEN", required=True, help=", ".join(reason.value for reason in Reason)
+    )
+    _notes(parser)
+    parser.add_argument("--ttl", metavar="SECONDS", help="review due after this time; it closes nothing")
+    _yes(parser)
+
+
+def _half_open(parser: Parser) -> None:
+    _id(parser)
+    _notes(parser)
+    parser.add_argument(
+        "--checked", metavar="ITEMS", required=True, help="all, or the checklist items that you vouch for"
+    )
+    _yes(parser)
+
+
+def _close(parser: Parser) -> None:
+    _id(parser)
+    _notes(parser)
+    _yes(parser)
+
+
+def _approve(parser: Parser) -> None:
+    parser.add_argument("request", metavar="REQUEST", help="the id that half-open printed")
+    parser.add_argument("--notes", metavar="TEXT", default="", help="kept with the approval")
+    _yes(parser)
+
+
+def _restore(parser: Parser) -> None:
+    parser.add_argument("--notes", metavar="TEXT", default="", help="kept with the restore")
+    _yes(parser)
+
+
+def _acknowledge(parser: Parser) -> None:
+    parser.add_argument("incident", metavar="ID", help="the incident's id")
+    _notes(parser)
+
+
+def _history(parser: Parser) -> None:
+    _optional_id(parser)
+    parser.add_argument("--count", metavar="N", default="50", help="how many, newest first (50)")
+
+
+def _verify(parser: Parser) -> None:
+    parser.add_argument("--full", action="store_true", help="from the first entry, against every signed head")
+
+
+def _tail(parser: Parser) -> None:
+    parser.add_argument("--count", metavar="N", default="20", help="how many entries (20)")
+
+
+def _export(parser: Parser) -> None:
+    parser.add_argument("--after", metavar="SEQ", default="0", help="entries after this one (0: all)")
+    parser.add_argument("--output", metavar="FILE", help="a new file, made 0600; stdout without it")
+
+
+def _add_operator(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the new login")
+    parser.add_argument(
+        "--role", required=True, help="safety-admin, operator-act, automation-role or monitoring-read"
+    )
+    parser.add_argument("--person", metavar="ID", required=True, help="whose login it is")
+    parser.add_argument("--public-key", metavar="FILE", required=True, help="what `cockpit keygen` printed")
+
+
+def _revoke(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the login to revoke")
+
+
+def _keygen(parser: Parser) -> None:
+    parser.add_argument("--output", metavar="FILE", help="the new private key; the login's own by default")
+
+
+def _demo(parser: Parser) -> None:
+    parser.add_argument("--headless", action="store_true", help="no screen; prints one JSON line when ready")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the demo keeps its data")
+
+
+def _completion(parser: Parser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "breakers"), metavar="bash|zsh|fish")
+
+
+COMMANDS: Final[dict[str, CommandSpec]] = {
+    "": CommandSpec("the screen", "services:screen", _none),
+    "demo": CommandSpec("embedded servers, a trading plant and the screen", "services:demo", _demo),
+    "init": CommandSpec("create or upgrade schema, rights and catalogue", "owner:init", _none),
+    "authority": CommandSpec("run the service that commits", "services:authority", _none),
+    "status": CommandSpec("every breaker, or one", "reading:status", _optional_id),
+    "history": CommandSpec("transitions, newest first", "reading:history", _history),
+    "trip": CommandSpec("halt: trip a breaker", "tripping:trip", _trip, changes=True),
+    "half-open": CommandSpec(
+        "begin a resume: probes may run", "resuming:half_open", _half_open, changes=True
+    ),
+    "probe": CommandSpec("run the probes of your half-open", "probing:probe", _id, changes=True),
+    "close": CommandSpec("end a resume whose probes passed", "resuming:close", _close, changes=True),
+    "approve": CommandSpec("approve a second person's request", "resuming:approve", _approve, changes=True),
+    "restore": CommandSpec("re-issue grants after a loss", "resuming:restore", _restore, changes=True),
+    "incident ack": CommandSpec(
+        "acknowledge an incident", "resuming:acknowledge", _acknowledge, changes=True
+    ),
+    "audit verify": CommandSpec("verify the audit chain", "auditing:verify", _verify),
+    "audit tail": CommandSpec("the newest audit entries", "auditing:tail", _tail),
+    "audit export": CommandSpec("audit entries as JSON lines", "auditing:export", _export),
+    "admin add-operator": CommandSpec("register a login", "owner:add_operator", _add_operator),
+    "admin revoke": CommandSpec("revoke a login", "owner:revoke", _revoke),
+    "keygen": CommandSpec("make a signing key", "owner:keygen", _keygen),
+    "doctor": CommandSpec("what is reachable, permitted and unsafe", "owner:doctor", _none),
+    "info": CommandSpec("where files lie", "reading:info", _none),
+    "completion": CommandSpec("a completion script for your shell", "completion:completion", _completion),
+}
+_GROUPS: Final = frozenset(words.split()[0] for words in COMMANDS if " " in words)
+
+
+def parser_of(words: str) -> Parser:
+    """The parser of one command; the global options may stand before or after the command's words."""
+    spec = COMMANDS[words]
+    parser = _Parser(prog=f"cockpit {words}".strip(), description=spec.help, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="settings instead of the default file")
+    parser.add_argument("--profile", metavar="NAME", help="a [profiles.NAME] of the settings")
+    parser.add_argument("--login", metavar="NAME", help="a [logins.NAME] of the settings")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    spec.options(parser)
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Invocation:
+    """Find the command and parse its options.
+
+    Raises:
+        UsageFault: no such command, or arguments that it does not take.
+        HelpWanted: the text to print instead.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageFault("an argument is not valid UTF-8; write plain text") from None
+    positions = list(_words(arguments))
+    first = arguments[positions[0]] if positions else ""
+    if not positions and any(argument in ("-h", "--help") for argument in arguments):
+        raise HelpWanted(_overview())
+    if not positions and "--version" in arguments:
+        raise HelpWanted(_version())
+    taken = positions[:2] if first in _GROUPS else positions[:1]
+    words = " ".join(arguments[position] for position in taken)
+    if words not in COMMANDS:
+        raise UsageFault(_no_such(words, first))
+    rest = [argument for position, argument in enumerate(arguments) if position not in taken]
+    try:
+        options = parser_of(words).parse_args(rest)
+    except (argparse.ArgumentError, ValueError, IndexError) as error:  # argparse itself fails on odd input
+        raise UsageFault(
+            f"arguments: {clean(str(error), 200)}; `cockpit {words} --help` shows them"
+        ) from error
+    return Invocation(words, COMMANDS[words], options)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether JSON is asked for, known even where the arguments cannot be parsed."""
+    ends = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:ends]
+
+
+def _words(arguments: Sequence[str]) -> Iterator[int]:
+    """Where the words that are no options stand, before any `--`."""
+    skip = False
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            return
+        if skip:
+            skip = False
+        elif argument in _VALUED:
+            skip = True
+        elif not argument.startswith("-") and argument:
+            yield position
+
+
+def _no_such(words: str, first: str) -> str:
+    from difflib import get_close_matches
+
+    if first in _GROUPS:
+        known = [name for name in COMMANDS if name.startswith(f"{first} ")]
+        return f"command: {clean(words, 60)!r} is not complete or unknown; write {' or '.join(known)}"
+    near = get_close_matches(words, [name for name in COMMANDS if name], 1, 0.6)
+    hint = f"did you mean {near[0]}?" if near else "`cockpit --help` lists the commands"
+    return f"command: no such command {clean(words, 60)!r}; {hint}"
+
+
+def _overview() -> str:
+    lines = [f"  {name:<20}{spec.help}" for name, spec in COMMANDS.items() if name]
+    return "\n".join(
+        (
+            "usage: cockpit [--config FILE] [--profile NAME] [--login NAME] [COMMAND] [--json]",
+            "",
+            "Without a command it opens the screen. `cockpit COMMAND --help` shows a command's options.",
+            "",
+            *lines,
+            "",
+            "Exit codes: 0 done, 1 internal error, 2 wrong input, 3 denied by role, 4 refused by a safety",
+            "rule, 5 a store is unreachable (a trip is then pending), 6 verification failed.",
+            "",
+        )
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"cockpit {version('ops-cockpit')} (Python {sys.version.split()[0]})\n"
+    except PackageNotFoundError:
+        return "cockpit, not installed\n"

@@ -1,0 +1,210 @@
+"""status, history and info: nothing here changes anything."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from cockpit.cli.answers import Answer
+from cockpit.cli.wiring import open_postgres, open_redis, settings_of, whole
+from cockpit.config import BadSettings, Credentials, Settings
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.desk import BreakerRow, DeskSnapshot
+from cockpit.domain.documents import Reading, rfc3339
+from cockpit.domain.refusals import Refused, StoreUnreachable
+from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
+from cockpit.domain.states import State
+
+MAX_COUNT = 1_000
+
+
+def status(options: argparse.Namespace) -> Answer:
+    """Every breaker, or one. Redis says the states; Postgres adds who, why and since when."""
+    settings = settings_of(options)
+    chosen = (settings.catalogue.known(options.id),) if options.id else settings.catalogue.ids
+    return asyncio.run(_status(settings, settings.credentials(options.login), chosen))
+
+
+async def _status(settings: Settings, credentials: Credentials, chosen: Sequence[BreakerId]) -> Answer:
+    snapshot, desk = await asyncio.gather(_read_redis(settings, credentials), _read_postgres(credentials))
+    rows = desk.breakers if isinstance(desk, DeskSnapshot) else {}
+    if isinstance(snapshot, Refused):
+        return _unreadable(chosen, rows, snapshot)
+    found = [_breaker(snapshot, name, rows.get(name)) for name in chosen]
+    document = {"breakers": found, "observed_at": rfc3339(snapshot.observed_at)}
+    lines = [_line(each, snapshot.readings[BreakerId(str(each["breaker_id"]))]) for each in found]
+    if isinstance(desk, Refused):
+        return Answer(document, tuple(lines), messages=(str(desk),))
+    return Answer(document, (*lines, *_pending_lines(desk)))
+
+
+async def _read_redis(settings: Settings, credentials: Credentials) -> BreakerSnapshot | Refused:
+    try:
+        async with open_redis(settings, credentials) as store:
+            return await store.snapshot()
+    except Refused as error:
+        return error
+
+
+async def _read_postgres(credentials: Credentials) -> DeskSnapshot | Refused:
+    if not credentials.postgres_dsn:
+        return StoreUnreachable("Postgres", "no postgres_dsn is set")
+    try:
+        async with open_postgres(credentials, 2.0) as store:
+            return await store.snapshot()
+    except Refused as error:
+        return error
+
+
+def _breaker(snapshot: BreakerSnapshot, name: BreakerId, row: BreakerRow | None) -> dict[str, object]:
+    """One breaker in the contract's fields. Who and why come from the newest source that is of the present
+    epoch: the audited row, the document, or the trip's own event."""
+    reading, over = snapshot.readings[name], snapshot.effective[name]
+    fields: dict[str, object] = {
+        "breaker_id": name,
+        "state": reading.state.value,
+        "effective_state": over.state.value,
+        "halted_by": over.halted_by,
+        "epoch": reading.epoch.counter if reading.epoch else None,
+    }
+    return fields | _story(snapshot, reading, row)
+
+
+def _story(snapshot: BreakerSnapshot, reading: Reading, row: BreakerRow | None) -> dict[str, object]:
+    nothing = {"since": None, "actor": None, "reason": None, "notes": None, "quiet_until": None}
+    epoch, document = reading.epoch, reading.document
+    if row is not None and epoch is not None and row.counter == epoch.counter and row.run_id == epoch.run_id:
+        quiet = row.quiet_until if reading.state is State.QUIET_PERIOD else None
+        return {
+            "since": rfc3339(row.since),
+            "actor": row.actor or None,
+            "reason": row.reason or None,
+            "notes": row.notes or None,
+            "quiet_until": rfc3339(quiet) if quiet else None,
+        }
+    if document is not None and document.epoch == epoch:
+        return {
+            "since": rfc3339(document.issued_at),
+            "actor": document.actor,
+            "reason": document.reason or None,
+            "notes": document.notes or None,
+            "quiet_until": rfc3339(document.quiet_until) if document.quiet_until else None,
+        }
+    event = next(
+        (each for each in snapshot.events if each.breaker_id == reading.breaker_id and each.kind == "TRIP"),
+        None,
+    )
+    return nothing | _event_story(event) if event else nothing | {"reason": reading.doubt}
+
+
+def _event_story(event: StreamEvent) -> dict[str, object]:
+    try:
+        payload = json.loads(event.payload)
+    except (ValueError, RecursionError):
+        payload = None
+    fields = payload if isinstance(payload, dict) else {}
+    told = {name: fields.get(name) for name in ("reason", "notes")}
+    texts = {name: value if isinstance(value, str) else None for name, value in told.items()}
+    return {"since": event.at, "actor": event.login, **texts}
+
+
+def _line(fields: Mapping[str, object], reading: Reading) -> str:
+    state, over = State(str(fields["state"])), State(str(fields["effective_state"]))
+    halted = "" if over is state else f" → {over.label} by {fields['halted_by']}"
+    story = ", ".join(str(fields[name]) for name in ("since", "actor", "reason") if fields[name])
+    doubt = f" ({reading.doubt})" if reading.doubt and reading.doubt != fields["reason"] else ""
+    return f"{fields['breaker_id']:<24} {state.label}{halted}  epoch {fields['epoch']}  {story}{doubt}"
+
+
+def _pending_lines(desk: DeskSnapshot | Refused) -> list[str]:
+    if isinstance(desk, Refused):
+        return []
+    lease = desk.lease
+    lines = (
+        [] if lease is not None and lease.alive else ["No authority is running: trips work, nothing resumes."]
+    )
+    for row in desk.requests:
+        if row.status == "awaiting_approval":
+            lines.append(
+                f"Awaits approval: `cockpit approve {row.request_id}` ({row.login}, {row.breaker_id})"
+            )
+    return lines
+
+
+def _unreadable(chosen: Sequence[BreakerId], rows: Mapping[BreakerId, BreakerRow], error: Refused) -> Answer:
+    """Redis cannot be read from here. That must not read as halted: trading may well go on."""
+    lines = []
+    for name in chosen:
+        row = rows.get(name)
+        last = f"last {row.state} since {rfc3339(row.since)}" if row else "never read here"
+        lines.append(f"{name:<24} UNREADABLE HERE · {last} · TRADING MAY CONTINUE")
+    fields = "state effective_state halted_by epoch since actor reason notes quiet_until".split()
+    return Answer(
+        {
+            "breakers": [{"breaker_id": name, **dict.fromkeys(fields)} for name in chosen],
+            "observed_at": None,
+            "message": f"UNREADABLE HERE · TRADING MAY CONTINUE: {error}",
+        },
+        tuple(lines),
+        error.refusal.exit_code,
+        (str(error),),
+    )
+
+
+def history(options: argparse.Namespace) -> Answer:
+    """Transitions from Redis, newest first."""
+    settings = settings_of(options)
+    breaker_id = settings.catalogue.known(options.id) if options.id else None
+    count = whole(options.count, "count", 1, MAX_COUNT)
+    entries = asyncio.run(_history(settings, settings.credentials(options.login), breaker_id, count))
+    lines = [
+        f"{each.get('at')}  {each.get('breaker_id')}  {each.get('state')}  epoch {each.get('epoch')}  "
+        f"{each.get('actor')}  {each.get('reason') or ''}  {each.get('notes') or ''}"
+        for each in entries
+    ]
+    document = {"history": entries, "observed_at": rfc3339(datetime.now(UTC))}
+    return Answer(document, tuple(lines or ["No transitions are recorded."]))
+
+
+async def _history(
+    settings: Settings, credentials: Credentials, breaker_id: BreakerId | None, count: int
+) -> Sequence[Mapping[str, object]]:
+    async with open_redis(settings, credentials) as store:
+        return await store.history(breaker_id, count)
+
+
+def info(options: argparse.Namespace) -> Answer:
+    """Where files lie. Works without usable settings, which is when it is needed."""
+    from cockpit.cli.run import log_path
+    from cockpit.config import default_path
+
+    facts: dict[str, object] = {
+        "config": options.config or os.environ.get("COCKPIT_CONFIG") or str(default_path(os.environ)),
+        "log": str(log_path(os.environ)),
+    }
+    problem: tuple[str, ...] = ()
+    try:
+        settings = settings_of(options)
+        facts |= {
+            "config": str(settings.path),
+            "profile": settings.profile,
+            "login": options.login or settings.default_login,
+            "logins": sorted(settings.logins),
+            "spool": str(settings.spool_dir),
+            "evidence": settings.evidence_url.partition("?")[0],
+            "gateway": settings.gateway_url,
+            "breakers": len(settings.catalogue),
+        }
+    except BadSettings as error:
+        problem = (str(error),)
+        facts["problem"] = str(error)
+    lines = tuple(f"{name:<10}{_plain(value)}" for name, value in facts.items() if name != "problem")
+    return Answer(facts, lines, messages=problem)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

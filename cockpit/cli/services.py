@@ -1,0 +1,60 @@
+"""What runs until it is stopped: the screen, the demo, the authority."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cockpit.cli.answers import UsageFault, say
+from cockpit.cli.wiring import settings_of
+
+
+def screen(options: argparse.Namespace) -> int:
+    """The Textual screen. Trips that wait in the spool are delivered first (late ones say so)."""
+    must_be_terminal()
+    if options.json:
+        raise UsageFault("--json: the screen prints none; `cockpit status --json` does")
+    settings = settings_of(options)
+    credentials = settings.credentials(options.login)
+    from cockpit.cli.tripping import retry_spool
+
+    for line in retry_spool(settings, credentials):
+        say(line)
+    from cockpit.app import run
+
+    return run(settings, credentials.name)
+
+
+def must_be_terminal() -> None:
+    """
+    Raises:
+        UsageFault: nothing to draw on (F22).
+    """
+    term = os.environ.get("TERM", "")
+    tty = sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
+    if term in ("", "dumb") or not tty:
+        what = f"TERM is {term or 'not set'}" if tty else "this is no terminal"
+        raise UsageFault(
+            f"the screen needs a terminal that can place text, and {what}; "
+            "`cockpit status` shows every breaker and `cockpit trip ID --reason … --notes … --yes` halts one"
+        )
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Embedded servers, a plant and the screen; without a terminal, or asked to, one line of JSON instead."""
+    from cockpit.demo.session import run_demo
+
+    tty = sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
+    headless = options.headless or options.json or not tty
+    if not headless:
+        must_be_terminal()
+    folder = Path(options.data_dir) if options.data_dir else None
+    return run_demo(folder, headless, options.login)
+
+
+def authority(options: argparse.Namespace) -> int:
+    from cockpit.authority.service import run
+
+    return run(settings_of(options))

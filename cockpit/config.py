@@ -1,0 +1,298 @@
+"""Settings: one TOML file, overridden by the environment, then by flags.
+
+Everything wrong with it is one `BadSettings` line that names the field, the fault and what would be right.
+Only the standard library is imported: `cockpit trip` reads this on its way.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final
+
+from cockpit.config_fields import BadSettings, Table, read_toml, shown
+from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId
+from cockpit.domain.limits import Limits
+from cockpit.domain.probes import ProbeName
+from cockpit.domain.text import clean
+
+__all__ = ["BadSettings", "Credentials", "Settings", "default_path", "load_settings"]
+
+_TOP: Final = frozenset(
+    "profile default_login evidence_url evidence_options gateway_url prometheus_url spool_dir catalogue "
+    "limits gateways probes authority_keys keymap logins profiles metrics_port".split()
+)
+_WHOLE: Final = frozenset({"probes", "probes_required"})
+DEFAULT_PROBES: Final = tuple(probe.value for probe in ProbeName)
+KEY_BYTES: Final = 32
+MAX_COMMIT_DEADLINE_S: Final = 30  # the contract's
+_MOST_PROBES: Final = 50
+_LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One login's ways in. Addresses hold passwords, so they stay out of any repr."""
+
+    name: str
+    redis_url: str = field(repr=False)
+    postgres_dsn: str = field(repr=False)
+    signing_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the file, the environment and the flags say. `path` is the file itself.
+
+    `overrides` are the store addresses from the environment: they win for whichever login is used.
+    `warnings` are lines for people about what works but is unsafe.
+    """
+
+    path: Path
+    profile: str
+    default_login: str | None
+    evidence_url: str
+    evidence_options: Mapping[str, str] = field(repr=False)
+    gateway_url: str | None
+    prometheus_url: str | None
+    spool_dir: Path
+    catalogue: Catalogue
+    limits: Limits
+    gateways: tuple[str, ...]
+    probes: Mapping[str, tuple[str, ...]]
+    authority_keys: Mapping[str, bytes]
+    keymap: Mapping[str, str]
+    logins: Mapping[str, Credentials]
+    overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metrics_port: int = 8503
+    warnings: tuple[str, ...] = ()
+
+    def probes_for(self, breaker_id: BreakerId) -> tuple[str, ...]:
+        """The probes of a run on this breaker, in their order."""
+        return self.probes.get(breaker_id, self.probes["default"])
+
+    def credentials(self, login: str | None = None) -> Credentials:
+        """The login to act with: `login`, or the default one.
+
+        A login that the file does not hold is looked for in `credentials/NAME.toml` beside it, which is
+        where `cockpit admin add-operator` leaves one.
+
+        Raises:
+            BadSettings: no login was chosen, or there is none of that name.
+        """
+        name = login or self.default_login
+        if name is None:
+            raise BadSettings(f"default_login: not set in {self.path}; set it, or give --login NAME")
+        found = self.logins.get(name) or _credentials_file(self.path.parent, name)
+        if found is None:
+            known = ", ".join(sorted(self.logins)) or "none"
+            raise BadSettings(f"login: no [logins.{name[:64]}] in {self.path}; the logins are {known}")
+        return Credentials(
+            name,
+            self.overrides.get("redis_url", found.redis_url),
+            self.overrides.get("postgres_dsn", found.postgres_dsn),
+            found.signing_key,
+        )
+
+
+def default_path(env: Mapping[str, str]) -> Path:
+    """Where the settings lie unless `--config` or `COCKPIT_CONFIG` says otherwise."""
+    home = env.get("XDG_CONFIG_HOME") or ""
+    folder = Path(home) if home.startswith("/") else Path(env.get("HOME") or "~").expanduser() / ".config"
+    return folder / "cockpit" / "config.toml"
+
+
+def load_settings(
+    config: Path | None = None, profile: str | None = None, env: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the settings. `config` and `profile` are the flags' values.
+
+    Raises:
+        BadSettings: the file cannot be read, or a field in it cannot be used.
+    """
+    environ = os.environ if env is None else env
+    named = environ.get("COCKPIT_CONFIG")
+    path = (config or (Path(named) if named else default_path(environ))).expanduser().absolute()
+    wanted = profile or environ.get("COCKPIT_PROFILE") or None
+    top = Table("", _with_profile(read_toml(path, "config"), wanted, path))
+    top.only(_TOP)
+    limits = _limits(top.table("limits"))
+    catalogue = _catalogue(top.table("catalogue"))
+    _known_scopes(limits, catalogue)
+    listed = top.table("logins")
+    logins = {name: _credentials(name, listed.table(name), path.parent) for name in listed.values}
+    evidence_url = environ.get("COCKPIT_EVIDENCE_URL") or top.text("evidence_url")
+    return Settings(
+        path=path,
+        profile=wanted or top.text("profile", "default"),
+        default_login=top.optional("default_login"),
+        evidence_url=_url("evidence_url", evidence_url, ("file", "s3", "gs", "az", "memory")),
+        evidence_options=top.table("evidence_options").texts(),
+        gateway_url=_web(top.optional("gateway_url"), "gateway_url"),
+        prometheus_url=_web(
+            environ.get("COCKPIT_PROMETHEUS_URL") or top.optional("prometheus_url"), "prometheus_url"
+        ),
+        spool_dir=path.parent / Path(top.text("spool_dir", "spool")).expanduser(),
+        catalogue=catalogue,
+        limits=limits,
+        gateways=top.table("gateways").names("names", ()),
+        probes=_probes(top.table("probes"), catalogue, limits.probes),
+        authority_keys=_keys(top.table("authority_keys")),
+        keymap=top.table("keymap").texts(),
+        logins=logins,
+        overrides=_overrides(environ),
+        metrics_port=int(top.number("metrics_port", 8503, whole=True)),
+        warnings=_warnings(path, logins),
+    )
+
+
+def _with_profile(values: dict[str, object], wanted: str | None, path: Path) -> dict[str, object]:
+    """The file's own values, overlaid key by key with those of `[profiles.NAME]`."""
+    profiles = Table("", values).table("profiles")
+    if wanted is None or (wanted == values.get("profile") and wanted not in profiles.values):
+        return values
+    if wanted not in profiles.values:
+        known = ", ".join(sorted({*profiles.values, str(values.get("profile", "default"))}))
+        raise BadSettings(f"profile: no [profiles.{clean(wanted, 64)}] in {path}; known are {clean(known)}")
+    merged = dict(values)
+    for key, value in profiles.table(wanted).values.items():
+        before = merged.get(key)
+        merged[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _limits(table: Table) -> Limits:
+    table.only({each.name for each in fields(Limits)})
+    defaults = Limits()
+    values: dict[str, object] = {}
+    for key in table.values:
+        if key == "approval_scopes":
+            values[key] = table.names(key)
+        elif key == "size_share":
+            values[key] = _share(table.values[key])
+        else:
+            values[key] = table.number(key, getattr(defaults, key), whole=key in _WHOLE)
+    limits = Limits(**values)  # type: ignore[arg-type]
+    if limits.probes > _MOST_PROBES:
+        raise BadSettings(
+            f"limits.probes: {limits.probes} is more than the {_MOST_PROBES} that a run may have"
+        )
+    if limits.probes_required > limits.probes:
+        raise BadSettings(
+            f"limits.probes_required: {limits.probes_required} is more than limits.probes ({limits.probes})"
+        )
+    if limits.commit_deadline_s > MAX_COMMIT_DEADLINE_S:
+        raise BadSettings("limits.commit_deadline_s: a loosening commits within 30 s; write 30 or less")
+    return limits
+
+
+def _share(value: object) -> Decimal:
+    try:
+        share = Decimal(str(value)) if isinstance(value, (str, int, float)) else Decimal(0)
+    except InvalidOperation:
+        share = Decimal(0)
+    if isinstance(value, bool) or not share.is_finite() or not 0 < share <= 1:
+        raise BadSettings(f'limits.size_share: {shown(value)} is not a share; write "0.25" for a quarter')
+    return share
+
+
+def _catalogue(table: Table) -> Catalogue:
+    table.only(("components", "instruments", "strategies", "parents"))
+    components, instruments, strategies = (
+        table.names(key, ()) for key in ("components", "instruments", "strategies")
+    )
+    try:
+        return Catalogue.build(components, instruments, strategies, table.table("parents").texts())
+    except InvalidBreakerId as error:
+        raise BadSettings(f"catalogue: {error}") from None
+
+
+def _known_scopes(limits: Limits, catalogue: Catalogue) -> None:
+    for name in limits.approval_scopes:
+        if name not in catalogue:
+            raise BadSettings(f"limits.approval_scopes: {shown(name)} is not in the catalogue")
+
+
+def _probes(table: Table, catalogue: Catalogue, count: int) -> dict[str, tuple[str, ...]]:
+    probes = {"default": (DEFAULT_PROBES * (count // len(DEFAULT_PROBES) + 1))[:count]}
+    for key in table.values:
+        if key != "default" and key not in catalogue:
+            raise BadSettings(f"{table.at(key)}: not a breaker of the catalogue, nor default")
+        value = table.values[key]
+        chosen = tuple(value) if isinstance(value, list) else ()
+        for name in chosen:
+            if name not in DEFAULT_PROBES:
+                raise BadSettings(
+                    f"{table.at(key)}: {shown(name)} is no probe; {', '.join(DEFAULT_PROBES)} are"
+                )
+        probes[key] = chosen
+    for key, chosen in probes.items():
+        if len(chosen) != count:
+            raise BadSettings(f"{table.at(key)}: {len(chosen)} probes; limits.probes asks for {count}")
+    return probes
+
+
+def _keys(table: Table) -> dict[str, bytes]:
+    keys: dict[str, bytes] = {}
+    for key_id, text in table.texts().items():
+        try:
+            keys[key_id] = binascii.a2b_base64(text, strict_mode=True)
+        except ValueError:
+            keys[key_id] = b""
+        if len(keys[key_id]) != KEY_BYTES:
+            raise BadSettings(f"{table.at(key_id)}: not an Ed25519 public key; write its 32 bytes in base64")
+    return keys
+
+
+def _credentials(name: str, table: Table, folder: Path) -> Credentials:
+    table.only(("redis_url", "postgres_dsn", "signing_key"))
+    key = table.optional("signing_key")
+    redis_url, dsn = table.optional("redis_url") or "", table.optional("postgres_dsn") or ""
+    return Credentials(
+        name,
+        _url(table.at("redis_url"), redis_url, ("redis", "rediss", "unix")) if redis_url else "",
+        _url(table.at("postgres_dsn"), dsn, ("postgres", "postgresql")) if dsn else "",
+        folder / Path(key).expanduser() if key else None,
+    )
+
+
+def _credentials_file(folder: Path, name: str) -> Credentials | None:
+    """The fields of `[logins.NAME]` in a file of their own; paths in it are relative to it."""
+    path = folder / "credentials" / f"{name}.toml"
+    if not _LOGIN.fullmatch(name) or not path.is_file():
+        return None
+    return _credentials(name, Table("", read_toml(path, "login")), path.parent)
+
+
+def _url(name: str, value: str, schemes: Sequence[str]) -> str:
+    """Never repeats the value: it may hold a password."""
+    if value.partition("://")[0] not in schemes or "://" not in value:
+        raise BadSettings(
+            f"{name}: not an address of this kind; write {' or '.join(f'{s}://…' for s in schemes)}"
+        )
+    return value
+
+
+def _web(value: str | None, name: str) -> str | None:
+    return None if value is None else _url(name, value, ("http", "https")).rstrip("/")
+
+
+def _overrides(environ: Mapping[str, str]) -> dict[str, str]:
+    kinds = {"COCKPIT_REDIS_URL": "redis_url", "COCKPIT_POSTGRES_DSN": "postgres_dsn"}
+    schemes = {"redis_url": ("redis", "rediss", "unix"), "postgres_dsn": ("postgres", "postgresql")}
+    return {
+        name: _url(variable, environ[variable], schemes[name])
+        for variable, name in kinds.items()
+        if environ.get(variable)
+    }
+
+
+def _warnings(path: Path, logins: Mapping[str, Credentials]) -> tuple[str, ...]:
+    if logins and path.stat().st_mode & 0o077:
+        return (f"config: {path} holds passwords and others may read it; chmod 600 it",)
+    return ()
