@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from cockpit.domain.audit import EMPTY, Head
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import BreakerId, Scope, scope_of
 from cockpit.domain.desk import (
     AnchorRow,
     ApprovalRow,
@@ -77,6 +77,17 @@ class DeskReader:
 
 def _each(build: Callable[[Json], T]) -> Callable[[str | None], tuple[T, ...]]:
     return lambda text: tuple(build(item) for item in json.loads(text)) if text else ()
+
+
+def order_filter(breakers: Sequence[BreakerId]) -> tuple[list[str], list[str]]:
+    """Symbols and strategies to filter by; two empty lists stand for everything."""
+    scopes = [(scope_of(name), name.partition(":")[2]) for name in breakers]
+    if any(scope in (Scope.GLOBAL, Scope.COMPONENT) for scope, _ in scopes):
+        return [], []
+    return (
+        [name for scope, name in scopes if scope is Scope.INSTRUMENT],
+        [name for scope, name in scopes if scope is Scope.STRATEGY],
+    )
 
 
 def request_of(row: Json) -> RequestRow:

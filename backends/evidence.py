@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
+from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.text import clean
 
 if TYPE_CHECKING:
@@ -34,18 +35,20 @@ _NO_STORE: Final = ("NoSuchBucket", "ContainerNotFound")  # 404s that say more t
 T = TypeVar("T")
 
 
-class EvidenceUnavailable(Exception):
+class EvidenceUnavailable(Refused):
     """The evidence store takes or gives no objects now; one line says which and why."""
 
     def __init__(self, url: str, why: str) -> None:
-        super().__init__(f"evidence store {url} is unavailable: {why}")
+        super().__init__(Code.EVIDENCE, f"Evidence store {url} is unavailable: {why}")
 
 
-class EvidenceConflict(Exception):
+class EvidenceConflict(Refused):
     """An object of this key exists with other bytes. Nothing was overwritten."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"evidence object {key} exists with other content and was not overwritten")
+        super().__init__(
+            Code.EVIDENCE, f"Evidence object {key} exists with other content and was not overwritten."
+        )
         self.key = key
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
-import asyncpg
-
 from backends.audit_log import NewEntry, Recorder, append, recorded
 from backends.postgres_facts import read_facts
+from backends.postgres_logins import (
+    TERMS,
+    check_login_name,
+    end_grants,
+    make_login,
+    may_take,
+    register_key,
+)
 from backends.postgres_session import Session
-from backends.scram import scram_verifier
 from cockpit.domain.audit import Action, Entry
 from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.facts import Fact
@@ -24,49 +27,8 @@ from cockpit.domain.refusals import Code, Refused
 
 _SQL: Final = files("backends").joinpath("sql")
 _STEPS: Final = ("schema.sql", "triggers.sql", "roles.sql", "database_rights.sql", "rights.sql")
-_LOGIN: Final = _SQL.joinpath("login.sql").read_text()
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
-_RESERVED: Final = frozenset({"owner", "authority", "gateway", "postgres", "public", "none", "default"})
 _UPGRADE_LOCK: Final = 0x636F636B706974  # taken only while a schema changes, by owners
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a login may take of the server: groups, connections, and how long it may hold anything."""
-
-    groups: tuple[str, ...]
-    connections: int
-    statement: str
-    lock: str
-    idle: str
-
-
-_READER: Final = _Terms(("cockpit_people",), 12, "10s", "2s", "10s")
-_PROBER: Final = _Terms(("cockpit_people", "cockpit_prober"), 12, "10s", "2s", "10s")
-_TERMS: Final[Mapping[Role | Service, _Terms]] = {
-    Role.SAFETY_ADMIN: _PROBER,
-    Role.OPERATOR_ACT: _PROBER,
-    Role.AUTOMATION_ROLE: _READER,
-    Role.MONITORING_READ: _READER,
-    Service.AUTHORITY: _Terms(("cockpit_authority",), 20, "15s", "2s", "15s"),
-    Service.GATEWAY: _Terms(("cockpit_gateway",), 10, "10s", "2s", "10s"),
-}
-
-
-def check_login_name(name: str) -> str:
-    """
-    Raises:
-        Refused: MALFORMED, not a name that both stores take, or one that is spoken for.
-    """
-    if not _NAME.fullmatch(name) or name in _RESERVED or name.startswith(("pg_", "cockpit_")):
-        raise Refused(
-            Code.MALFORMED,
-            f"{name[:40]!r} cannot be a login.",
-            "Use 1 to 40 of a-z, 0-9, _ and -, beginning with a letter; owner, authority, gateway, pg_… and "
-            "cockpit_… are taken.",
-        )
-    return name
 
 
 class PostgresAdmin:
@@ -108,7 +70,7 @@ class PostgresAdmin:
     async def set_service_login(self, service: Service, password: str | None) -> None:
         """Make or renew a service's login, which bears its name. None keeps an existing login's password."""
         async with self._transaction() as connection:
-            await _make_login(connection, service.value, password, _TERMS[service])
+            await make_login(connection, service.value, password, TERMS[service])
 
     async def has_login(self, name: str) -> bool:
         async with self._session.use() as connection:
@@ -117,7 +79,7 @@ class PostgresAdmin:
     async def register_key(self, login: str, key_id: str, public_b64: str) -> None:
         """Register the public half of a service's or the owner's key. A person's goes with `add_operator`."""
         async with self._transaction() as connection:
-            await _register_key(connection, login, key_id, public_b64)
+            await register_key(connection, login, key_id, public_b64)
 
     async def grant_genesis(self, run_id: str, payload: str) -> bool:
         """Give the one genesis grant if the audit log is empty and none was ever given. True: given now."""
@@ -151,15 +113,15 @@ class PostgresAdmin:
                 Code.MALFORMED, "The person's id is empty, too long or unprintable.", "Use person:NAME."
             )
         async with self._transaction() as connection:
-            await _may_take(connection, login, person_id)
-            await _make_login(connection, login, password, _TERMS[role])
+            await may_take(connection, login, person_id)
+            await make_login(connection, login, password, TERMS[role])
             await connection.execute(
                 "INSERT INTO operators (login, person_id) VALUES ($1, $2)"
                 " ON CONFLICT (login) DO UPDATE SET revoked_at = NULL",
                 login,
                 person_id,
             )
-            await _end_grants(connection, login)
+            await end_grants(connection, login)
             await connection.execute(
                 "INSERT INTO role_grants (login, role, expires_at) VALUES ($1, $2, $3)",
                 login,
@@ -172,7 +134,7 @@ class PostgresAdmin:
                 login,
                 key_id,
             )
-            await _register_key(connection, login, key_id, public_b64)
+            await register_key(connection, login, key_id, public_b64)
             details = {
                 "login": login,
                 "person_id": person_id,
@@ -198,7 +160,7 @@ class PostgresAdmin:
                 raise Refused(
                     Code.UNKNOWN, f"No operator has the login {login[:40]!r}.", "See `cockpit doctor`."
                 )
-            await _end_grants(connection, login)
+            await end_grants(connection, login)
             await connection.execute(
                 "UPDATE signing_keys SET revoked_at = clock_timestamp()"
                 " WHERE login = $1 AND revoked_at IS NULL",
@@ -232,60 +194,6 @@ class PostgresAdmin:
     async def _transaction(self) -> AsyncIterator[Any]:
         async with self._session.use() as connection, connection.transaction():
             yield connection
-
-
-async def _make_login(connection: Any, name: str, password: str | None, terms: _Terms) -> None:
-    verifier = None if password is None else scram_verifier(password)
-    rows = await connection.fetch(
-        _LOGIN, name, verifier, list(terms.groups), terms.connections, terms.statement, terms.lock, terms.idle
-    )
-    for row in rows:
-        await connection.execute(row["statement"])
-
-
-async def _may_take(connection: Any, login: str, person_id: str) -> None:
-    owner = await connection.fetchval("SELECT person_id FROM operators WHERE login = $1", login)
-    if owner is not None and owner != person_id:
-        raise Refused(
-            Code.DENIED,
-            f"The login {login} belongs to {owner}.",
-            "A login stays one person's; choose another name.",
-        )
-    foreign = await connection.fetchval(
-        "SELECT count(*) FROM pg_roles r WHERE rolname = $1 AND NOT EXISTS (SELECT FROM pg_auth_members m"
-        " JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid AND g.rolname = 'cockpit_people')",
-        login,
-    )
-    if foreign:
-        raise Refused(
-            Code.DENIED, f"The server has a role {login} that is not the cockpit's.", "Choose another name."
-        )
-
-
-async def _end_grants(connection: Any, login: str) -> None:
-    await connection.execute(
-        "UPDATE role_grants SET revoked_at = clock_timestamp() WHERE login = $1 AND revoked_at IS NULL", login
-    )
-
-
-async def _register_key(connection: Any, login: str, key_id: str, public_b64: str) -> None:
-    try:
-        known = await connection.fetchrow(
-            "INSERT INTO signing_keys (key_id, login, public_key) VALUES ($1, $2, $3)"
-            " ON CONFLICT (key_id) DO UPDATE SET key_id = excluded.key_id"
-            " RETURNING login, public_key, revoked_at",
-            key_id,
-            login,
-            public_b64,
-        )
-    except asyncpg.CheckViolationError as error:
-        raise Refused(Code.MALFORMED, "That is no public key.", "Give the file that keygen wrote.") from error
-    if (known["login"], known["public_key"]) != (login, public_b64):
-        raise Refused(
-            Code.DENIED, f"Key {key_id} is registered for {known['login']}.", "Run keygen for a new one."
-        )
-    if known["revoked_at"] is not None:
-        raise Refused(Code.DENIED, f"Key {key_id} was revoked.", "Run keygen for a new one.")
 
 
 async def _audit(

@@ -16,7 +16,7 @@ _SKEW_S: Final = 2.0
 
 
 async def read_facts(connection: Any) -> tuple[Fact, ...]:
-    """Facts of the server, then of the cockpit's own tables where they exist. `connection` is of any login."""
+    """Facts of the server, then of the cockpit's own tables where they exist, as any login sees them."""
     server = await connection.fetchrow(_SERVER)
     facts = [*_server_facts(server), *_rights_facts(server)]
     if not server["schema_there"]:

@@ -51,6 +51,8 @@ def translated(error: Exception) -> Refused | None:
         return Refused(
             Code.RATE_LIMITED, f"The inbox refused the request: {why}.", "Wait until it has been worked off."
         )
+    if isinstance(error, asyncpg.CheckViolationError):
+        return Refused(Code.MALFORMED, f"Postgres does not take it: {why}.", "Shorten it.")
     if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
         return StoreUnreachable(
             STORE, f"its schema is not the cockpit's ({why})", "The owner runs `cockpit init`."
@@ -101,11 +103,11 @@ class Session:
             return
         try:
             await connection.close(timeout=1.0)
-        except (*_AWAY, asyncio.CancelledError):
+        except _AWAY:
+            connection.terminate()  # the server is away: nothing is left to close in order
+        except asyncio.CancelledError:
             connection.terminate()
             raise
-        finally:
-            self._connection = None
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Any]:

@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from backends.audit_log import load_entries
-from backends.desk_rows import DeskReader, anchor_of, request_of, run_of
+from backends.desk_rows import DeskReader, anchor_of, order_filter, request_of, run_of
 from backends.postgres_session import Session
 from cockpit.domain.audit import Entry
-from cockpit.domain.breakers import BreakerId, Scope, scope_of
+from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import AnchorRow, DeskSnapshot, OrderFigures, OverLimit, RequestRow, RunRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity, Role
@@ -212,7 +212,7 @@ class PostgresStore:
     async def order_figures(self, breakers: Sequence[BreakerId], window_s: float) -> OrderFigures:
         """Orders placed in the last `window_s` seconds on these breakers; all, where one is global or a
         component (whatever stands below it may be concerned) or none is given."""
-        symbols, strategies = _names(breakers)
+        symbols, strategies = order_filter(breakers)
         row = await self._row(_ORDER_FIGURES, window_s, symbols, strategies)
         return OrderFigures(row["orders"], row["rejected"], row["p95_ms"])
 
@@ -222,7 +222,8 @@ class PostgresStore:
         rows = await self._rows(
             "SELECT title FROM incidents"
             " WHERE severity IN ('P0', 'P1') AND status = 'open' AND source <> 'trip'"
-            " AND opened_at > statement_timestamp() - make_interval(secs => $1) ORDER BY opened_at DESC LIMIT 20",
+            " AND opened_at > statement_timestamp() - make_interval(secs => $1) ORDER BY opened_at "
+            "DESC LIMIT 20",
             window_s,
         )
         return [row["title"] for row in rows]
@@ -283,17 +284,6 @@ class PostgresStore:
         self._changed.set()
         if payload in self._decided:
             self._decided[payload].set()
-
-
-def _names(breakers: Sequence[BreakerId]) -> tuple[list[str], list[str]]:
-    """Symbols and strategies to filter by; two empty lists stand for everything."""
-    scopes = [(scope_of(name), name.partition(":")[2]) for name in breakers]
-    if any(scope in (Scope.GLOBAL, Scope.COMPONENT) for scope, _ in scopes):
-        return [], []
-    return (
-        [name for scope, name in scopes if scope is Scope.INSTRUMENT],
-        [name for scope, name in scopes if scope is Scope.STRATEGY],
-    )
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> bool:

@@ -33,6 +33,15 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _RESERVED: Final = frozenset({"default", "owner"})
 _REPLICA: Final = re.compile(r"slave\d+")
 
+# github.com/redis/redis/issues/14541, github.com/valkey-io/valkey/issues/3983. Trips use no transaction; the
+# documents that a script writes are in one.
+_TRANSACTIONS_KEPT_SINCE: Final = ("valkey", (9, 1, 2))
+_LOST_TRANSACTIONS: Final = (
+    "this server may drop transactions from its append-only file at a restart while the user default has no "
+    "rights, and with them the last states: give it all rights and keep it off "
+    "(ACL SETUSER default off resetpass ~* &* +@all, then ACL SAVE)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFacts:
@@ -170,6 +179,8 @@ class RedisAdmin:
             faults.append("aclfile is not set: users are lost at the next restart")
         if not default_off:
             faults.append("user default is on: anyone who reaches the port is let in")
+        elif store.appendonly and not _keeps_transactions(store.version, users["default"]):
+            faults.append(_LOST_TRANSACTIONS)
         faults += [f"user {name} is unknown to the cockpit" for name in sorted(_unknown(users, expected))]
         for name, kind in expected.items():
             faults += await self.rights_faults(name, kind)
@@ -207,6 +218,18 @@ def _users(reply: Reply) -> dict[str, str]:
 
 def _blurred(word: str) -> str:
     return "#" + hashlib.sha256(word.encode()).hexdigest()[:12] if word.startswith("#") else word
+
+
+def _keeps_transactions(version: str, default_rules: str) -> bool:
+    """Whether the append-only file is read back whole: by a server without the fault, or because its user
+    `default` (as which it is read) may do everything, which harms nothing while that user is off."""
+    words = default_rules.split()
+    if "~*" in words and "+@all" in words and not any(word.startswith("-") for word in words):
+        return True
+    name, _, number = version.partition(" ")
+    kept_by, since = _TRANSACTIONS_KEPT_SINCE
+    parts = tuple(int(part) for part in number.split(".") if part.isdigit())
+    return name == kept_by and parts >= since
 
 
 def _setting(reply: Reply) -> str:

@@ -1,6 +1,7 @@
-"""A whole platform for one test: both stores initialised on real servers, the demo's logins, keys and settings.
+"""A whole platform for one test: both stores initialised on real servers, the demo's logins, keys, settings.
 
-The servers live for the run. Each test gets a copy of an initialised database and an emptied, re-seeded Redis.
+The servers live for the run. Each test gets a copy of an initialised database and an emptied, re-seeded
+Redis.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ async def _build_template(valkey: Valkey, postgres: Postgres, folder: Path) -> T
 
 
 async def copy_platform(template: Template, folder: Path, limits: Mapping[str, object]) -> Platform:
-    """A fresh platform in `folder`: config.toml, evidence and spool folders, its own database, a clean Redis."""
+    """A fresh platform in `folder`: config.toml, evidence, spool, its own database, a clean Redis."""
     database = f"test_{next(_COPIES)}"
     owner = await asyncpg.connect(template.postgres.owner_dsn.replace("/cockpit", "/postgres"), timeout=5)
     try:
@@ -299,7 +300,8 @@ def _write_settings(
         'spool_dir = "spool"\n'
         f"[catalogue]\ncomponents = {json.dumps(COMPONENTS)}\ninstruments = {json.dumps(INSTRUMENTS)}\n"
         f"strategies = {json.dumps(STRATEGIES)}\n"
-        f"[authority_keys]\n{keys['authority'].key_id} = {json.dumps(keys['authority'].public_b64)}\n[limits]\n"
+        f"[authority_keys]\n{keys['authority'].key_id} = "
+        f"{json.dumps(keys['authority'].public_b64)}\n[limits]\n"
     ]
     text += [f"{name} = {json.dumps(value)}\n" for name, value in limits.items()]
     for name, login in template.logins.items():

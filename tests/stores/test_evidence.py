@@ -1,4 +1,4 @@
-"""Evidence on a folder and on a real S3-speaking server: created once, never overwritten, one clear line when away."""
+"""Evidence in a folder and on a real S3-speaking server: created once, never overwritten, clear when away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -33,15 +33,7 @@ def s3() -> Iterator[dict[str, str]]:
         "access_key_id": "test",
         "secret_access_key": "s3cret-in-no-message",
     }
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["endpoint"],
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="desk-evidence")
-    client.close()
+    httpx.put(f"{options['endpoint']}/desk-evidence").raise_for_status()
     yield options
     server.stop()
 
@@ -178,5 +170,5 @@ async def test_an_address_that_is_none(url: str) -> None:
 
 def _one_line(fault: EvidenceUnavailable) -> None:  # I27
     text = str(fault)
-    assert text.startswith("evidence store ") and " is unavailable: " in text
+    assert text.startswith("Evidence store ") and " is unavailable: " in text
     assert "\n" not in text and "s3cret" not in text and len(text) < 450

@@ -167,7 +167,8 @@ async def test_an_operator_gets_both_stores_and_an_entry(platform: Platform) -> 
 
 async def test_a_changed_role_replaces_the_former_one(platform: Platform) -> None:  # I21, I22
     insert = (
-        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature)"
+        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, "
+        "key_id, signature)"
         " VALUES (gen_random_uuid(), 0, 'x', true, 1, '', '{}', 'k', 's')"
     )
     await platform.add_login("night1", Role.OPERATOR_ACT, "person:night")

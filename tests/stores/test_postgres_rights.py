@@ -12,7 +12,8 @@ from cockpit.domain.permissions import Role
 from tests.trading_platform import PEOPLE, Platform
 
 TABLES = (
-    "operators role_grants signing_keys breakers requests approvals probe_runs probe_results audit_log audit_head "
+    "operators role_grants signing_keys breakers requests approvals probe_runs probe_results "
+    "audit_log audit_head "
     "audit_anchors commits reset_slots genesis authority_lease recent_orders positions automations incidents "
     "incident_events reconciliation_runs sli_samples"
 ).split()
@@ -26,19 +27,25 @@ ATTACKS = [
     "VALUES (gen_random_uuid(), '{}', 'k', 's', '2000-01-01')",
     "INSERT INTO requests (request_id, payload, key_id, signature, status) "
     "VALUES (gen_random_uuid(), '{}', 'k', 's', 'done')",
-    "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '{}', 'k', 's') "
+    "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '{}', "
+    "'k', 's') "
     "ON CONFLICT (request_id) DO UPDATE SET status = 'done'",
-    "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature, login) "
+    "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, "
+    "signature, login) "
     "VALUES (gen_random_uuid(), 0, 'x', true, 1, '', '{}', 'k', 's', 'admin1')",
-    "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature, "
+    "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, "
+    "signature, "
     "received_at) VALUES (gen_random_uuid(), 0, 'x', true, 1, '', '{}', 'k', 's', '2000-01-01')",
-    "INSERT INTO audit_log (seq, event_id, timestamp, action, user_id, role, target, details, details_text, key_id, "
+    "INSERT INTO audit_log (seq, event_id, timestamp, action, user_id, role, target, details, "
+    "details_text, key_id, "
     "payload, payload_hash, signed_hash, prev_hash, chain_hash) "
     "VALUES (99, 'e', now(), 'a', 'u', 'r', 't', '{}', '{}', 'k', 'p', 'h', 's', 'p', 'c')",
-    "INSERT INTO commits (commit_id, breaker_id, transition, redis_run_id, counter, term, document, deadline, "
+    "INSERT INTO commits (commit_id, breaker_id, transition, redis_run_id, counter, term, document, "
+    "deadline, "
     "intent_seq) VALUES (gen_random_uuid(), 'global', 'CLOSE', 'r', 1, 1, '{}', now(), 1)",
     "INSERT INTO approvals (approval_id, request_id, payload_hash, breaker_id, redis_run_id, counter, login, "
-    "person_id, expires_at) VALUES (gen_random_uuid(), gen_random_uuid(), 'h', 'global', 'r', 1, 'l', 'p', now())",
+    "person_id, expires_at) VALUES (gen_random_uuid(), gen_random_uuid(), 'h', 'global', 'r', 1, "
+    "'l', 'p', now())",
     "INSERT INTO genesis (run_id, payload) VALUES ('r', '{}')",
     "INSERT INTO role_grants (login, role) VALUES (session_user, 'safety-admin')",
     "INSERT INTO signing_keys (key_id, login, public_key) VALUES ('k', session_user, 'p')",
@@ -140,7 +147,8 @@ async def test_a_request_bears_the_login_of_its_session(platform: Platform, logi
 @pytest.mark.parametrize("login", [*PEOPLE])
 async def test_only_who_may_probe_reports_results(platform: Platform, login: str) -> None:  # I9, I22
     insert = (
-        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature)"
+        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, "
+        "key_id, signature)"
         " VALUES (gen_random_uuid(), 0, 'x', true, 1, '', '{}', 'k', 's') "
     )
     async with platform.connection(login) as psql:
@@ -168,7 +176,8 @@ async def test_the_gateway_writes_the_trading_tables_and_nothing_else(platform: 
         await psql.execute("INSERT INTO positions (symbol, quantity) VALUES ('BTC-USD', 1)")
         await psql.execute("UPDATE positions SET quantity = 2")
         for attack in (
-            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '', '', '')",
+            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES "
+            "(gen_random_uuid(), '', '', '')",
             "UPDATE breakers SET state = 'CLOSED'",
             "SELECT * FROM audit_log",
             "TRUNCATE positions",
@@ -193,7 +202,8 @@ async def test_the_gateway_writes_the_trading_tables_and_nothing_else(platform: 
         "INSERT INTO genesis (run_id, payload) VALUES ('r', '{}')",
         "INSERT INTO role_grants (login, role) VALUES ('monitor1', 'safety-admin')",
         "INSERT INTO signing_keys (key_id, login, public_key) VALUES ('k', 'monitor1', 'p')",
-        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id, signature) "
+        "INSERT INTO probe_results (run_id, ordinal, name, passed, latency_ms, detail, payload, "
+        "key_id, signature) "
         "VALUES (gen_random_uuid(), 0, 'x', true, 1, '', '{}', 'k', 's')",
         "UPDATE requests SET payload = '{}'",
         "UPDATE requests SET login = 'admin1'",
@@ -221,7 +231,8 @@ async def test_locks_of_a_login_do_not_hold_up_the_authority(platform: Platform)
         for table in TABLES:
             await hostile.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         await hostile.execute(
-            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '{}', 'k', 's')"
+            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES "
+            "(gen_random_uuid(), '{}', 'k', 's')"
         )
         async with asyncio.timeout(1):
             async with authority.transaction():
@@ -247,10 +258,12 @@ async def test_a_flood_fills_only_its_own_share(platform: Platform) -> None:  # 
         )
         with pytest.raises(asyncpg.ProgramLimitExceededError):
             await flooder.execute(
-                "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '', '', '')"
+                "INSERT INTO requests (request_id, payload, key_id, signature) VALUES "
+                "(gen_random_uuid(), '', '', '')"
             )
         await operator.execute(
-            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES (gen_random_uuid(), '', '', '')"
+            "INSERT INTO requests (request_id, payload, key_id, signature) VALUES "
+            "(gen_random_uuid(), '', '', '')"
         )
 
 

@@ -84,6 +84,21 @@ async def test_a_request_goes_in_once_however_often_it_is_sent(store) -> None:  
     assert refused.value.refusal.code is Code.MALFORMED
 
 
+async def test_an_oversized_request_is_refused(store) -> None:  # F25
+    with pytest.raises(Refused) as refused:
+        await store.submit(Signed(payload=b"x" * 20_000), str(uuid4()))
+    assert refused.value.refusal.code is Code.MALFORMED
+
+
+async def test_closing_after_the_server_dropped_us_is_quiet(platform: Platform, store) -> None:  # F20
+    await store.connect()
+    async with platform.connection() as owner:
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'operator1'"
+        )
+    await store.close()
+
+
 async def test_an_unknown_request_says_so(store) -> None:
     with pytest.raises(Refused) as refused:
         await store.outcome(str(uuid4()))
@@ -96,7 +111,8 @@ async def test_an_outcome_wakes_its_waiter(platform: Platform, store) -> None:
     waiting = asyncio.create_task(store.await_outcome(request_id, 10))
     async with platform.connection("authority") as authority:
         await authority.execute(
-            "UPDATE requests SET status = 'done', outcome = '{\"outcome\": \"done\"}', decided_at = clock_timestamp()"
+            "UPDATE requests SET status = 'done', outcome = "
+            '\'{"outcome": "done"}\', decided_at = clock_timestamp()'
         )
         await authority.execute("SELECT pg_notify('cockpit_outcome', $1)", request_id)
     row = await waiting
@@ -222,28 +238,33 @@ async def test_the_snapshot_shows_each_table(platform: Platform, store) -> None:
     await store.record_probe_result(str(run_id), 0, "latency", True, 1.5, "fine", Signed())
     async with platform.connection() as owner:
         await owner.execute(
-            "INSERT INTO probe_runs (run_id, breaker_id, redis_run_id, counter, request_id, login, person_id, probes,"
+            "INSERT INTO probe_runs (run_id, breaker_id, redis_run_id, counter, request_id, login, "
+            "person_id, probes,"
             " required, deadline) VALUES ($1, $2, 'r', 3, gen_random_uuid(), 'operator1', 'person:operator1',"
             " '{latency,paper-order}', 1, clock_timestamp() + interval '1 minute')",
             run_id,
             BTC,
         )
         await owner.execute(
-            "INSERT INTO incidents (severity, title, source) VALUES ('P1', 'a', 'manual'), ('P0', 'b', 'trip'),"
+            "INSERT INTO incidents (severity, title, source) VALUES ('P1', 'a', 'manual'), ('P0', "
+            "'b', 'trip'),"
             " ('P3', 'c', 'manual')"
         )
         await owner.execute(
             "INSERT INTO authority_lease (holder, term, renewed_at, expires_at, status) VALUES ('h', 4,"
-            " clock_timestamp() - interval '2 s', clock_timestamp() + interval '1 min', '{\"redis_ok\": true}')"
+            " clock_timestamp() - interval '2 s', clock_timestamp() + interval '1 min', "
+            "'{\"redis_ok\": true}')"
         )
         await owner.execute(
-            "INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, latency_ms) VALUES"
+            "INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, "
+            "latency_ms) VALUES"
             " ('1', 'BTC-USD', 'meanrev', 'buy', 0.1, 50000, 'open', 10),"
             " ('2', 'BTC-USD', 'meanrev', 'buy', 0.3, 50000, 'filled', 20),"
             " ('3', 'ETH-USD', NULL, 'sell', 1, 3000, 'rejected', 30)"
         )
         await owner.execute(
-            "INSERT INTO positions (symbol, quantity, mark_price, max_quantity) VALUES ('BTC-USD', -2.5, 100, 2)"
+            "INSERT INTO positions (symbol, quantity, mark_price, max_quantity) VALUES ('BTC-USD', "
+            "-2.5, 100, 2)"
         )
         await owner.execute(
             "INSERT INTO automations VALUES ('x', 'strategy:meanrev', 'paused_risk', 'halted')"
@@ -296,13 +317,16 @@ async def test_the_snapshot_stays_cheap_over_a_long_history(platform: Platform, 
         )
         await owner.execute("SET LOCAL session_replication_role = replica")
         await owner.execute(
-            "INSERT INTO audit_log SELECT seq + n, event_id, timestamp, action, user_id, role, target, details,"
-            " details_text, ip_address, key_id, payload, payload_hash, signed_hash, prev_hash, chain_hash || n,"
+            "INSERT INTO audit_log SELECT seq + n, event_id, timestamp, action, user_id, role, "
+            "target, details,"
+            " details_text, ip_address, key_id, payload, payload_hash, signed_hash, prev_hash, "
+            "chain_hash || n,"
             " evidence_link, evidence_sha256 FROM audit_log, generate_series(1, 100000) n WHERE seq = $1",
             entry.seq,
         )
         await owner.execute(
-            "INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, latency_ms,"
+            "INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, "
+            "latency_ms,"
             " placed_at) SELECT n::text, 'BTC-USD', 'meanrev', 'buy', 1, 1, 'filled', 1,"
             " clock_timestamp() - n * interval '0.2 s' FROM generate_series(1, 100000) n"
         )

@@ -271,3 +271,13 @@ async def test_history_keeps_one_of_equal_members(authority: AuthorityRedis, own
     assert [json.loads(member) for member in await owner.command("ZRANGE", HISTORY_KEY, 0, -1)] == [
         {"event_id": "e1"}
     ]
+
+
+async def test_no_commit_is_lost_by_a_crash(
+    authority: AuthorityRedis, desk: RedisDesk, owner: Line
+) -> None:  # F1
+    assert (await commit(authority, desk, seen(await authority.read_all(), desk))).ok
+    before = await values(owner)
+    desk.server.kill()
+    desk.server.start()
+    assert await values(owner) == before

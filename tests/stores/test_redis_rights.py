@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from backends.redis_acl import CHECKS
-from backends.redis_admin import RedisAdmin
+from backends.redis_admin import RedisAdmin, _keeps_transactions
 from backends.redis_connection import Line
 from cockpit.demo.servers import DataDirLock, Valkey
 from cockpit.domain.refusals import Refused
@@ -62,7 +62,23 @@ async def test_doctor_finds_nothing_on_a_good_server(desk: RedisDesk) -> None:
     assert facts.default_off
     assert facts.aclfile.endswith("users.acl")
     assert facts.store.durable
-    assert facts.store.version.startswith("valkey 9")
+    assert facts.store.version.split()[0] in ("valkey", "redis")
+
+
+@pytest.mark.parametrize(
+    ("version", "rules", "kept"),
+    [
+        ("valkey 9.1.2", "off sanitize-payload resetchannels -@all", True),
+        ("valkey 9.1.1", "off sanitize-payload resetchannels -@all", False),
+        ("redis 7.0.15", "off sanitize-payload resetchannels -@all", False),
+        ("redis 7.0.15", "off sanitize-payload ~* &* +@all", True),
+        ("redis 7.0.15", "off sanitize-payload ~* &* +@all -incr", False),
+        ("redis 7.0.15", "off sanitize-payload ~x* &* +@all", False),
+        ("redis ?", "off", False),
+    ],
+)
+def test_doctor_knows_which_servers_drop_transactions(version: str, rules: str, kept: bool) -> None:  # F1
+    assert _keeps_transactions(version, rules) is kept
 
 
 async def test_doctor_names_what_is_unsafe(desk: RedisDesk, owner: Line) -> None:  # F26
