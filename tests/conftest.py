@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cockpit.demo.servers import DataDirLock, Postgres, Valkey
+from tests.servers_under_test import postgres_kind, redis_kind
 from tests.trading_platform import Platform, Template, build_template, copy_platform, drop_platform
 
 # Examples on real servers take as long as the machine lets them; what counts is what they find.
@@ -22,7 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Valkey, Postgres]]:
     folder: Path = tmp_path_factory.mktemp("servers")
-    with DataDirLock(folder), Valkey(folder) as valkey, Postgres(folder) as postgres:
+    with DataDirLock(folder), redis_kind()(folder) as valkey, postgres_kind()(folder) as postgres:
         yield valkey, postgres
 
 

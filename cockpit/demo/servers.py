@@ -18,7 +18,7 @@ import shutil
 import signal
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cockpit.demo.data_lock import DataDirInUse, DataDirLock
@@ -43,8 +43,11 @@ class Valkey(Server):
     def owner_url(self) -> str:
         return f"redis://owner:{self.owner_password}@{HOST}:{self.port}/0"
 
+    def _binary(self) -> Path:
+        return _valkey_server()
+
     def _needs(self) -> Sequence[Path]:
-        return [_valkey_server()]
+        return [self._binary()]
 
     def _prepare(self, account: Account | None, alive: int) -> None:
         if self.data.exists():
@@ -71,7 +74,7 @@ class Valkey(Server):
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         } | self.settings
-        line = [str(_valkey_server())]
+        line = [str(self._binary())]
         for name, value in settings.items():
             line += [f"--{name}", value]
         return line
@@ -87,14 +90,20 @@ class Postgres(Server):
 
     name = "postgres"
     program = "postgres"
+    version_settings: Mapping[str, str] = {
+        "io_method": "sync"
+    }  # of the wheel's version: no I/O worker processes
     _gentle = signal.SIGINT  # fast shutdown: ends sessions, writes a checkpoint
 
     @property
     def owner_dsn(self) -> str:
         return f"postgresql://owner:{self.owner_password}@{HOST}:{self.port}/cockpit"
 
+    def _binaries(self) -> Path:
+        return _postgres_binaries()
+
     def _needs(self) -> Sequence[Path]:
-        binaries = _postgres_binaries()
+        binaries = self._binaries()
         share = binaries.parent / "share" / "postgresql"
         return [binaries / "postgres", binaries / "initdb", share / "postgres.bki"]
 
@@ -117,7 +126,7 @@ class Postgres(Server):
         write_private(password_file, self.owner_password)
         give(fresh, account)
         give(password_file, account)
-        binaries = _postgres_binaries()
+        binaries = self._binaries()
         create = [str(binaries / "initdb"), "-D", str(fresh), "--encoding=UTF8", "--locale=C"]
         create += ["--auth=scram-sha-256", "--username=owner", f"--pwfile={password_file}"]
         single = [str(binaries / "postgres"), "--single", "-D", str(fresh)]
@@ -154,12 +163,12 @@ class Postgres(Server):
             "max_connections": "100",
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
-            "io_method": "sync",  # no I/O worker processes
             "jit": "off",
             "log_timezone": "UTC",
             "log_min_error_statement": "panic",  # a failed CREATE ROLE … PASSWORD stays out of the log (I27)
+            **self.version_settings,
         } | self.settings
-        line = [str(_postgres_binaries() / "postgres"), "-D", str(self.data)]
+        line = [str(self._binaries() / "postgres"), "-D", str(self.data)]
         for name, value in settings.items():
             line += ["-c", f"{name}={value}"]
         return line

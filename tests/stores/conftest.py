@@ -1,11 +1,7 @@
-"""A real Valkey with every login of the demo, shared by the Redis tests of a run and emptied before each.
-
-`COCKPIT_TEST_REDIS_SERVER=/usr/bin/redis-server` runs them against another server of the same protocol.
-"""
+"""A real Valkey with every login of the demo, shared by the Redis tests of a run and emptied before each."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from backends.signing import KeyRing, SigningKey
 from cockpit.demo.servers import DataDirLock, Valkey
 from cockpit.domain.breakers import Catalogue
 from cockpit.domain.permissions import Role, Service
+from tests.servers_under_test import OtherRedis, redis_kind
 
 LOGINS: dict[str, Role | Service] = {
     "admin1": Role.SAFETY_ADMIN,
@@ -51,20 +48,10 @@ class RedisDesk:
         return f"redis://{login}:{login}-secret@127.0.0.1:{self.server.port}/0"
 
 
-class OtherServer(Valkey):
-    """The server that the environment names, with the same settings."""
-
-    program = "redis-server"
-
-    def _command(self) -> list[str]:
-        return [os.environ["COCKPIT_TEST_REDIS_SERVER"], *super()._command()[1:]]
-
-
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     folder: Path = tmp_path_factory.mktemp("redis")
-    kind = OtherServer if "COCKPIT_TEST_REDIS_SERVER" in os.environ else Valkey
-    with DataDirLock(folder), kind(folder) as server:
+    with DataDirLock(folder), redis_kind()(folder) as server:
         yield server
 
 
@@ -78,7 +65,7 @@ async def desk(redis_server: Valkey) -> AsyncIterator[RedisDesk]:
     )
     owner = Line(redis_server.owner_url)
     await owner.command("FLUSHALL")
-    if isinstance(redis_server, OtherServer):  # what `cockpit doctor` asks for where a server has the fault
+    if isinstance(redis_server, OtherRedis):  # what `cockpit doctor` asks for where a server has the fault
         await owner.command("ACL", "SETUSER", "default", "off", "resetpass", "~*", "&*", "+@all")
     await owner.close()
     admin = RedisAdmin(redis_server.owner_url)
