@@ -209,11 +209,8 @@ def parse(arguments: Sequence[str]) -> Invocation:
         UsageFault: no such command, or arguments that it does not take.
         HelpWanted: the text to print instead.
     """
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise UsageFault("an argument is not valid UTF-8; write plain text") from None
+    if any("\0" in argument or _undecodable(argument) for argument in arguments):
+        raise UsageFault("arguments: one of them is not valid UTF-8 text; write plain text")
     positions = list(_words(arguments))
     first = arguments[positions[0]] if positions else ""
     if not positions and any(argument in ("-h", "--help") for argument in arguments):
@@ -232,6 +229,11 @@ def parse(arguments: Sequence[str]) -> Invocation:
             f"arguments: {clean(str(error), 200)}; `cockpit {words} --help` shows them"
         ) from error
     return Invocation(words, COMMANDS[words], options)
+
+
+def _undecodable(argument: str) -> bool:
+    """Bytes that were no UTF-8 arrive as lone surrogates, which cannot be signed or stored."""
+    return any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -87,7 +87,9 @@ def _changes(arguments: Sequence[str]) -> bool:
     """Whether the command that could not be parsed is one of those that print an outcome."""
     from cockpit.cli.arguments import COMMANDS
 
-    return any(argument in COMMANDS and COMMANDS[argument].changes for argument in arguments)
+    return any(
+        spec.changes and all(word in arguments for word in words.split()) for words, spec in COMMANDS.items()
+    )
 
 
 def log_path(env: Mapping[str, str]) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cockpit.cli.answers import UsageFault, say
 from cockpit.cli.wiring import settings_of
+from cockpit.config import Settings
 
 
 def screen(options: argparse.Namespace) -> int:
@@ -44,17 +45,38 @@ def must_be_terminal() -> None:
 
 def demo(options: argparse.Namespace) -> int:
     """Embedded servers, a plant and the screen; without a terminal, or asked to, one line of JSON instead."""
-    from cockpit.demo.session import run_demo
+    from cockpit.demo.session import run
 
     tty = sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
     headless = options.headless or options.json or not tty
     if not headless:
         must_be_terminal()
-    folder = Path(options.data_dir) if options.data_dir else None
-    return run_demo(folder, headless, options.login)
+    return run(Path(options.data_dir) if options.data_dir else None, headless, options.login)
 
 
 def authority(options: argparse.Namespace) -> int:
+    """The service, until SIGTERM, SIGINT or SIGHUP. It logs to stderr, for the service manager to keep."""
+    import asyncio
+    import logging
+
+    from backends.signing import KeyFileUnusable
+
+    settings = settings_of(options)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(settings))
+    except KeyFileUnusable as error:
+        raise UsageFault(f"logins.authority.signing_key: {error}") from error
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    import asyncio
+    import signal
+
     from cockpit.authority.service import run
 
-    return run(settings_of(options))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(settings, stop, ready=lambda: say("this authority acts"))

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from cockpit.domain.audit import Entry
 from cockpit.domain.breakers import BreakerId, Catalogue
-from cockpit.domain.facts import Fact, bad
+from cockpit.domain.facts import Fact, bad, ok
 from cockpit.domain.permissions import Role, Service
 from cockpit.domain.refusals import Refused
 
@@ -214,6 +214,13 @@ async def doctor(checks: Mapping[str, Callable[[], Awaitable[Sequence[Fact]]]]) 
 
     found = await asyncio.gather(*(run(subject, check) for subject, check in checks.items()))
     return tuple(fact for facts in found for fact in facts)
+
+
+def facts_of(subject: str, healthy: str, faults: Sequence[str]) -> tuple[Fact, ...]:
+    """A store's list of faults, one line each, as facts; `healthy` is said where there is none."""
+    if not faults:
+        return (ok(subject, healthy),)
+    return tuple(bad(subject, line, "Mend that on the server, then ask again.") for line in faults)
 
 
 def credentials_toml(login: Login, signing_key: Path | None) -> str:
