@@ -1,0 +1,214 @@
+"""The venue gateway over HTTP, on loopback, in the plant's process. Every order asks the gate first.
+
+Amounts are JSON strings. An error is `{"error": "one line"}`: 400 or 422 for what was sent (422 names the
+field), 409 for what the gate or a limit does not permit, 404 and 405 for the route.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from backends.gate import Decision, Gate, OrderKind
+from backends.gate_ack import InFlight
+from cockpit.demo.faults import BadFault, Faults, with_changes
+from cockpit.demo.health import health
+from cockpit.demo.market import LISTINGS
+from cockpit.demo.orders import Order, Side
+from cockpit.demo.traders import new_order
+from cockpit.demo.venue import Venue
+from cockpit.domain.text import clean
+
+_MOST_BYTES: Final = 16_384
+_ORDER_FIELDS: Final = frozenset({"symbol", "side", "quantity", "paper", "reduce_only", "strategy"})
+
+
+class BadOrder(ValueError):
+    """An order that cannot be understood; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the routes work on. `on_faults` is told of every change of the faults."""
+
+    venue: Venue
+    gate: Gate
+    flight: InFlight
+    on_faults: Callable[[], None]
+
+    async def health(self, request: Request) -> JSONResponse:
+        return JSONResponse(health(self.venue, await self.gate.survey()))
+
+    async def open_orders(self, request: Request) -> JSONResponse:
+        return JSONResponse({"orders": [order.fields() for order in self.venue.resting.values()]})
+
+    async def positions(self, request: Request) -> JSONResponse:
+        rows = [
+            {
+                "symbol": symbol,
+                "quantity": str(self.venue.reported_quantity(symbol)),
+                "avg_price": None if position.avg_price is None else str(position.avg_price),
+                "mark_price": str(self.venue.market.price(symbol)),
+                "max_quantity": str(LISTINGS[symbol].max_position),
+            }
+            for symbol, position in self.venue.positions.items()
+        ]
+        return JSONResponse({"positions": rows})
+
+    async def place(self, request: Request) -> JSONResponse:
+        try:
+            order = parse_order(await _json(request))
+        except BadOrder as error:
+            return _error(422, str(error))
+        with self.flight.order():
+            decision = await self.gate.decide(order.symbol, order.strategy)
+            refused = self._refusal(order, decision)
+            if refused is not None:
+                return _error(409, refused, decision)
+            order = await self.venue.submit(order)
+        return JSONResponse(order.fields())
+
+    async def cancel_all(self, request: Request) -> JSONResponse:
+        order_ids = list(self.venue.resting)
+        for order_id in order_ids:
+            self.venue.cancel(order_id, "cancel-all")
+        return JSONResponse({"cancelled": order_ids, "open": len(self.venue.resting)})
+
+    async def flatten(self, request: Request) -> JSONResponse:
+        """Reduce every position to nothing. An order never takes one past zero, also when this is sent
+        twice.
+        """
+        placed: list[Order] = []
+        for symbol, position in list(self.venue.positions.items()):
+            if position.quantity:
+                side = Side.SELL if position.quantity > 0 else Side.BUY
+                order = new_order(symbol, side, abs(position.quantity), reduce_only=True)
+                placed.append(await self.venue.submit(order))
+        left = {symbol: str(p.quantity) for symbol, p in self.venue.positions.items() if p.quantity}
+        return JSONResponse({"orders": [order.fields() for order in placed], "positions": left})
+
+    async def faults(self, request: Request) -> JSONResponse:
+        if request.method == "PUT":
+            try:
+                self._set(with_changes(self.venue.current_faults(), await _json(request)))
+            except BadFault as error:
+                return _error(422, str(error))
+        elif request.method == "DELETE":
+            self._set(Faults())
+        return JSONResponse(self.venue.current_faults().fields())
+
+    def _set(self, faults: Faults) -> None:
+        self.venue.set_faults(faults)
+        self.on_faults()
+
+    def _refusal(self, order: Order, decision: Decision) -> str | None:
+        kind = OrderKind.PROBE if order.paper else OrderKind.NEW
+        if order.reduce_only:
+            kind = OrderKind.REDUCE_ONLY
+        if kind not in decision.permits:
+            return f"{kind.value} order not permitted: {decision.why}"
+        listing = LISTINGS[order.symbol]
+        if kind is OrderKind.NEW:
+            most = listing.normal_quantity * decision.size_share
+            if order.quantity > most:
+                return f"quantity {order.quantity} is over {most}, the largest order now ({decision.why})"
+            held = self.venue.positions[order.symbol].quantity
+            if abs(held + order.side.sign * order.quantity) > listing.max_position:
+                return f"the position would pass its limit of {listing.max_position}"
+        return None
+
+
+def parse_order(fields: object) -> Order:
+    """
+    Raises:
+        BadOrder: names the field and what would be right.
+    """
+    if not isinstance(fields, dict):
+        raise BadOrder('send a JSON object: {"symbol", "side", "quantity", "paper"}')
+    foreign = sorted(str(name) for name in fields.keys() - _ORDER_FIELDS)
+    if foreign:
+        known = ", ".join(sorted(_ORDER_FIELDS))
+        raise BadOrder(f"{clean(foreign[0], 40)!r} is no field of an order; {known} are")
+    symbol, side, strategy = fields.get("symbol"), fields.get("side"), fields.get("strategy")
+    if not isinstance(symbol, str) or symbol not in LISTINGS:
+        raise BadOrder(f"symbol is not one of {', '.join(LISTINGS)}")
+    if side not in tuple(Side):
+        raise BadOrder("side is neither buy nor sell")
+    if strategy is not None and not isinstance(strategy, str):
+        raise BadOrder("strategy is not a string")
+    flags = {name: fields.get(name, False) for name in ("paper", "reduce_only")}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise BadOrder(f"{name} is neither true nor false")
+    quantity = _quantity(fields.get("quantity"))
+    return new_order(symbol, Side(side), quantity, strategy, flags["paper"], flags["reduce_only"])
+
+
+def _quantity(value: object) -> Decimal:
+    try:
+        text = isinstance(value, str | int | float) and not isinstance(value, bool)
+        quantity = Decimal(str(value)[:40]) if text else Decimal(0)
+    except InvalidOperation:
+        quantity = Decimal(0)
+    if not quantity.is_finite() or not Decimal(10) ** -18 <= quantity < Decimal(10) ** 12:
+        raise BadOrder("quantity is not a positive number (best sent as a string)")
+    return quantity
+
+
+async def _json(request: Request) -> object:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise HTTPException(413, f"the body is over {_MOST_BYTES} bytes")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+
+
+def _error(status: int, message: str, decision: Decision | None = None) -> JSONResponse:
+    fields: dict[str, object] = {"error": clean(message, 500)}
+    if decision is not None:
+        fields |= {"effective_state": decision.effective_state.value, "halted_by": decision.halted_by}
+    return JSONResponse(fields, status)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    known = {404: "no such route", 405: f"{request.method} is not served here"}
+    return _error(error.status_code, known.get(error.status_code, error.detail))
+
+
+async def _internal(request: Request, error: Exception) -> JSONResponse:
+    return _error(500, f"internal error: {type(error).__name__}")  # the server logs the rest
+
+
+Handler = Callable[[Request], Awaitable[JSONResponse]]
+
+
+def build(gateway: Gateway) -> Starlette:
+    """The contract's routes."""
+    routes: Mapping[tuple[str, str], Handler] = {
+        ("GET", "/health"): gateway.health,
+        ("GET", "/orders/open"): gateway.open_orders,
+        ("GET", "/positions"): gateway.positions,
+        ("POST", "/orders"): gateway.place,
+        ("POST", "/orders/cancel-all"): gateway.cancel_all,
+        ("POST", "/positions/flatten"): gateway.flatten,
+        ("GET PUT DELETE", "/faults"): gateway.faults,
+    }
+    return Starlette(
+        routes=[Route(path, handler, methods=methods.split()) for (methods, path), handler in routes.items()],
+        exception_handlers={HTTPException: _http_error, Exception: _internal},
+    )

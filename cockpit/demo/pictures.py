@@ -1,0 +1,125 @@
+"""The README's pictures, drawn by the real screen on the demo's own servers: `python -m cockpit.demo.pictures`.
+
+Starts a demo in a folder of its own, drives the screen by its keys through a trip and a resume, saves SVG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cockpit.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from cockpit.app import CockpitApp
+
+LOGIN: Final = "operator1"
+BREAKER: Final = "instrument:BTC-USD"
+_WAIT_S: Final = 40.0
+
+
+class NothingToDraw(RuntimeError):
+    """The demo or the screen did not get where the picture is taken."""
+
+
+class Studio:
+    """One screen, driven by keys, and the folder for its pictures."""
+
+    def __init__(self, app: CockpitApp, pilot: Pilot[int], docs: Path) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.docs = docs
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + _WAIT_S
+        while not holds():
+            if time.monotonic() > deadline:
+                raise NothingToDraw(f"the screen did not show {what}")
+            await self.pilot.pause(0.05)
+
+    async def type(self, text: str) -> None:
+        await self.pilot.press(*("space" if char == " " else char for char in text))
+
+    async def save(self, name: str) -> None:
+        await self.pilot.pause(0.3)
+        svg = self.app.export_screenshot(title="cockpit", simplify=True)
+        (self.docs / f"{name}.svg").write_text(svg, encoding="utf-8")
+        print(f"docs/{name}.svg")
+
+
+async def draw(settings: Settings, docs: Path) -> None:
+    """Trip, verify, resume, each with its picture."""
+    from cockpit.app import CockpitApp, open_desk
+
+    app = CockpitApp(settings, settings.credentials(LOGIN), open_desk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        studio = Studio(app, pilot, docs)
+        await studio.until(lambda: app.board.authority_alive and app.board.redis_readable, "live data")
+        await studio.save("overview")
+        await _trip(studio)
+        await _resume(studio)
+
+
+async def _trip(studio: Studio) -> None:
+    app = studio.app
+    await studio.pilot.press("j", "j", "t", "2", "enter")
+    await studio.type("fills lag the feed by 800 ms since 03:10")
+    await studio.save("trip")
+    await studio.pilot.press("ctrl+s")
+    await studio.until(
+        lambda: app.trip_made is not None and app.trip_made.evidence is not None, "the evidence"
+    )
+    await studio.pilot.pause(2.5)
+    await studio.save("verification")
+    await studio.pilot.press("escape")
+
+
+async def _resume(studio: Studio) -> None:
+    from widgets.half_open_dialog import HalfOpenDialog
+
+    app = studio.app
+    await studio.pilot.press("h")
+    await studio.until(lambda: isinstance(app.screen, HalfOpenDialog) and app.screen.read, "the checklist")
+    await studio.pilot.press("tab", *(key for _ in range(5) for key in ("space", "down")))
+    await studio.type("venue gateway restarted, latency back at 40 ms")
+    await studio.save("resume")
+    await studio.pilot.press("ctrl+s")
+    await studio.until(
+        lambda: (row := app.board.run(BREAKER)) is not None and len(row.results) >= 5, "the run"
+    )
+    await studio.save("probes")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m cockpit.demo.pictures", description=__doc__)
+    parser.add_argument("--docs", default="docs", help="where to put the pictures")
+    docs = Path(parser.parse_args(arguments).docs)
+    docs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        Path(folder).chmod(0o755)  # the servers run as another user where root starts them
+        command = [sys.executable, "-m", "cockpit", "demo", "--headless", "--data-dir", f"{folder}/demo"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+            try:
+                assert demo.stdout is not None  # noqa: S101 - it was asked for
+                line = demo.stdout.readline()
+                if not line.startswith("{"):
+                    raise NothingToDraw("the demo did not get ready")
+                asyncio.run(draw(load_settings(Path(json.loads(line)["config"])), docs))
+            finally:
+                demo.send_signal(signal.SIGTERM)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
