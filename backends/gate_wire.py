@@ -16,8 +16,12 @@ class GateUnreadable(Exception):
 
 
 def packed(keys: Sequence[str]) -> bytes:
-    """The packed bytes of one transaction: the keys' values, the server's run id and its time."""
-    commands = [["MULTI"], ["MGET", *keys], ["INFO", "server"], ["TIME"], ["EXEC"]]
+    """The packed bytes of one question: the keys' values, the server's run id and its time.
+
+    One MGET is atomic and a connection leads to one server process, so no MULTI is needed; inside one, a full
+    server refuses to read. The time is read last: it can only end a probe run sooner.
+    """
+    commands = [["MGET", *keys], ["INFO", "server"], ["TIME"]]
     return b"".join(_pack(command) for command in commands)
 
 
@@ -29,9 +33,9 @@ def _pack(command: Sequence[str]) -> bytes:
     return b"".join(parts)
 
 
-def shaped(reply: object, width: int) -> tuple[list[bytes | None], bytes, list[bytes]]:
-    """EXEC's reply, if it is one of ours; an error inside it is none."""
-    match reply:
+def shaped(replies: Sequence[object], width: int) -> tuple[list[bytes | None], bytes, list[bytes]]:
+    """The replies, if they are ours; an error among them is none."""
+    match replies:
         case [list() as values, bytes() as info, [bytes() as seconds, bytes() as micros]]:
             if len(values) == width and all(value is None or isinstance(value, bytes) for value in values):
                 return values, info, [seconds, micros]

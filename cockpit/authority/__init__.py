@@ -1,0 +1,1 @@
+"""The service that commits: the only thing that loosens. Every doubt refuses."""

@@ -1,0 +1,197 @@
+"""The one way in which anything is loosened: intent durable, evidence written, compare-and-set, outcome.
+
+Each step is safe to die after: a successor finds the intent and either finishes or voids it (`recovery`).
+A reply that got lost is not guessed at: `Doubt` ends the term, since only a new one can tell for sure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from backends.audit_log import append
+from backends.evidence import EvidenceConflict, EvidenceUnavailable
+from cockpit.authority import faults
+from cockpit.authority.entries import new_entry
+from cockpit.authority.lease import Fenced
+from cockpit.authority.loosening import Loosening
+from cockpit.authority.means import CHANGE, Doubt, Means, tell
+from cockpit.authority.recovery import CommitRow, record_applied, record_void
+from cockpit.authority.words import WORDS
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+
+EVIDENCE_TIMEOUT_S: Final = 5.0
+_LOCK_CHAIN: Final = "SELECT seq FROM audit_head FOR UPDATE"
+_INTENT: Final = """
+INSERT INTO commits (commit_id, request_id, breaker_id, transition, redis_run_id, counter, term, document,
+                     deadline, intent_seq, context)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+_COMMITTING: Final = "UPDATE requests SET status = 'committing' WHERE request_id = ANY ($1::uuid[])"
+_REPLY_CODES: Final = {
+    "counter": (Code.STALE_EPOCH, "It was tripped while this was being committed."),
+    "ancestor": (Code.ANCESTOR, "A breaker above it changed while this was being committed."),
+    "legacy": (Code.ANCESTOR, "The key circuit_breaker:state was changed by hand."),
+    "server": (Code.STALE_EPOCH, "Redis was restarted or replaced while this was being committed."),
+    "deadline": (Code.EXPIRED, "Its commit deadline has passed."),
+    "term": (Code.VOID, "Another authority took over."),
+    "document": (Code.STALE_EPOCH, "Its state changed while this was being committed."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one loosening. `audit_seq` is its outcome's entry."""
+
+    applied: bool
+    audit_seq: int
+    refusal: Refusal | None = None
+
+
+async def commit(means: Means, loosening: Loosening) -> Result:
+    """Commit one loosening.
+
+    Raises:
+        Refused: its guard refused; nothing was recorded.
+        Doubt: whether it was applied is not known; the term must end.
+        Fenced: the term has ended.
+    """
+    return (await commit_all(means, [loosening]))[0]
+
+
+async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
+    """Commit several, in order, with one transaction for all intents and one for all outcomes."""
+    names: set[BreakerId] = {item.breaker_id for item in batch}
+    means.in_flight |= names
+    try:
+        results = await _steps(means, batch)
+    except Doubt:
+        means.over = True
+        raise
+    except (Refused, Fenced):
+        means.in_flight -= names
+        raise
+    means.in_flight -= names
+    means.anchor_due = True
+    await means.fault(faults.AFTER_OUTCOME)
+    return results
+
+
+async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
+    await means.fault(faults.BEFORE_INTENT)
+    rows = await _intents(means, batch)
+    try:
+        await means.fault(faults.AFTER_INTENT)
+        blocked = await _evidence(means, batch)
+        await means.fault(faults.AFTER_EVIDENCE)
+        verdicts = [blocked or await _set(means, item, row) for item, row in zip(batch, rows, strict=True)]
+        await means.fault(faults.AFTER_SET)
+        return await _outcomes(means, rows, verdicts)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Refused, Fenced) as error:
+        raise Doubt(f"{batch[0].transition.value} of {batch[0].breaker_id}: {error}") from error
+
+
+async def _intents(means: Means, batch: Sequence[Loosening]) -> list[CommitRow]:
+    rows = []
+    async with means.transaction() as connection:
+        await connection.execute(_LOCK_CHAIN)
+        for item in batch:
+            if item.guard:
+                await item.guard(connection)
+            action = WORDS[item.transition].intent
+            entry = await append(
+                connection,
+                new_entry(
+                    means.key, item.author, action, item.commit_id, item.breaker_id, item.details, item.proof
+                ),
+            )
+            rows.append(await _insert(connection, means, item, entry.seq))
+        asked = [request for item in batch for request in item.request_ids]
+        if asked:
+            await connection.execute(_COMMITTING, asked)
+    return rows
+
+
+async def _insert(connection: Any, means: Means, item: Loosening, intent_seq: int) -> CommitRow:
+    context = item.context()
+    await connection.execute(
+        _INTENT,
+        item.commit_id,
+        item.request_ids[0] if item.request_ids else None,
+        item.breaker_id,
+        item.transition.value,
+        item.document.epoch.run_id,
+        item.document.epoch.counter,
+        means.lease.term,
+        item.raw.decode(),
+        item.deadline_db,
+        intent_seq,
+        json.dumps(context),
+    )
+    return CommitRow(item.commit_id, item.breaker_id, item.transition, item.raw, intent_seq, context)
+
+
+async def _evidence(means: Means, batch: Sequence[Loosening]) -> Refusal | None:
+    """Write every evidence object; why not, where one cannot be written."""
+    try:
+        async with asyncio.timeout(EVIDENCE_TIMEOUT_S):
+            await asyncio.gather(*(means.evidence.put_new(item.proof.key, item.evidence) for item in batch))
+    except (EvidenceUnavailable, EvidenceConflict, TimeoutError) as error:
+        means.health.evidence_ok = False
+        why = str(error) or "no answer in time"
+        return Refusal(
+            Code.EVIDENCE,
+            f"The evidence could not be written: {why}.",
+            "Mend the evidence store, then ask again.",
+        )
+    means.health.evidence_ok = True
+    return None
+
+
+async def _set(means: Means, item: Loosening, row: CommitRow) -> Refusal | None:
+    """The compare-and-set; None where it was applied.
+
+    Raises:
+        Doubt: the reply got lost after the command was sent.
+    """
+    if item.recheck:
+        try:
+            async with means.pool.acquire() as connection:
+                await item.recheck(connection)
+        except Refused as refused:
+            if isinstance(refused, StoreUnreachable):
+                raise
+            return refused.refusal
+    try:
+        reply = await means.redis.commit(
+            item.seen, item.deadline, item.raw, item.legacy, item.history(row.intent_seq), item.event()
+        )
+    except StoreUnreachable as error:
+        if error.maybe_applied:
+            raise Doubt(str(error)) from error
+        return error.refusal
+    if reply.ok:
+        return None
+    code, why = _REPLY_CODES.get(reply.why, (Code.VOID, f"Redis refused it ({reply.why})."))
+    return Refusal(code, f"{item.breaker_id} was not changed: {why}", "Look at it again and decide anew.")
+
+
+async def _outcomes(
+    means: Means, rows: Sequence[CommitRow], verdicts: Sequence[Refusal | None]
+) -> list[Result]:
+    results = []
+    async with means.transaction() as connection:
+        for row, refusal in zip(rows, verdicts, strict=True):
+            if refusal is None:
+                seq = await record_applied(connection, means.key, row)
+            else:
+                seq = await record_void(connection, means.key, row, refusal)
+            results.append(Result(refusal is None, seq, refusal))
+        await tell(connection, CHANGE)
+    return results

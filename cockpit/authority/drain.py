@@ -1,0 +1,183 @@
+"""Every trip into the audit log: matched to the counters, attributed where a signature proves who it was.
+
+The stream is a hint. A counter's increments say how many trips there were; an event says who only where its
+payload is signed by a registered key of that login and was not seen before. What no event explains is
+recorded as an unattributed trip, once for each increment. Nothing here waits for the evidence store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+
+from backends.redis_authority import HistoryEntry
+from cockpit.authority import faults
+from cockpit.authority.entries import AUTHORITY
+from cockpit.authority.identity import Rejected, authorise, decode_payload, read_standing, verify_signer
+from cockpit.authority.loosening import history_member
+from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.opening import OpenDocument, write_open_documents
+from cockpit.authority.trip_records import Trip, record_trip
+from cockpit.authority.world import World
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.commands import Kind
+from cockpit.domain.documents import Epoch
+from cockpit.domain.refusals import StoreUnreachable
+from cockpit.domain.snapshots import StreamEvent
+
+MOST_AT_ONCE: Final = 200
+UNDELIVERED: Final = "9999999999999-0"  # in place of an id: an event that waits for its increment
+_KNOWN: Final = "SELECT breaker_id, redis_run_id, counter FROM breakers"
+_AUDITED: Final = """
+SELECT DISTINCT event_id FROM audit_log WHERE event_id = ANY ($1::text[]) AND action = 'CIRCUIT_BREAKER_TRIP'
+"""
+_SEEN: Final = "SELECT 1 FROM audit_log WHERE event_id = $1 AND action = 'CIRCUIT_BREAKER_TRIP' LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """One increment that is not in the audit log yet."""
+
+    breaker_id: BreakerId
+    epoch: Epoch
+
+
+class Drain:
+    """Keeps its place in the stream, and what it has read and not matched yet."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._place = "0-0"
+        self._waiting: dict[BreakerId, list[StreamEvent]] = {}
+
+    def expect(self, event: StreamEvent) -> None:
+        """An event that the stream did not take, of a trip that Redis did."""
+        self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
+
+    async def step(self, world: World) -> int:
+        """Audit every increment in `world` that the log lacks; how many there were."""
+        increments = await self._increments(world)
+        if not increments:
+            return 0
+        # The counters were read before the events: each counted trip's event is among these by now.
+        await self._read_events()
+        opened: list[OpenDocument] = []
+        means = self._means
+        async with means.transaction() as connection:
+            for increment in increments[:MOST_AT_ONCE]:
+                trip = await self._attribute(connection, increment, world.now)
+                opened.append(await record_trip(connection, means, trip, world))
+            await tell(connection, CHANGE)
+        await means.fault(faults.AFTER_TRIP_AUDIT)
+        for item in opened:
+            means.backlog[item.proof.key] = item.evidence
+        await write_open_documents(means, await means.reader.read(), opened)
+        await self._history(opened)
+        self._forget_forgeries(world)
+        return len(increments)
+
+    async def _increments(self, world: World) -> list[Increment]:
+        """What Redis has counted past the audit log, on this server, oldest first."""
+        async with self._means.pool.acquire() as connection:
+            rows = await connection.fetch(_KNOWN)
+        out = []
+        for row in rows:
+            name = BreakerId(row["breaker_id"])
+            counter = world.counter(name) if name in self._means.catalogue else None
+            if counter is None or row["redis_run_id"] != world.run_id:
+                continue
+            first = row["counter"] + 1
+            last = min(counter, first + MOST_AT_ONCE - 1)  # the rest comes in the next turns
+            out += [Increment(name, Epoch(world.run_id, n)) for n in range(first, last + 1)]
+        return out
+
+    async def _read_events(self) -> None:
+        try:
+            while events := await self._means.redis.read_events(self._place, 0.0):
+                self._place = events[-1].entry_id
+                trips = [event for event in events if event.kind == "TRIP" and event.payload]
+                async with self._means.pool.acquire() as connection:
+                    rows = await connection.fetch(_AUDITED, [event.event_id for event in trips])
+                audited = {row["event_id"] for row in rows}
+                for event in trips:
+                    if event.event_id not in audited:
+                        self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
+        except StoreUnreachable as error:
+            self._means.health.changed("events", str(error))
+
+    async def _attribute(self, connection: Any, increment: Increment, now: datetime) -> Trip:
+        """The trip behind an increment: the oldest waiting event that proves a person, else nobody."""
+        waiting = self._waiting.get(increment.breaker_id, [])
+        claims = []
+        while waiting:
+            event = waiting.pop(0)
+            trip = await self._proved(connection, increment, event)
+            if trip is not None:
+                return trip
+            claims.append(event.login)
+        notes = "Tripped without a signed request that can be verified."
+        if claims:
+            notes += f" An event claims to be of {claims[0]}."
+        return Trip(
+            increment.breaker_id, increment.epoch, str(uuid4()), "unattributed", "unattributed", notes
+        )
+
+    async def _proved(self, connection: Any, increment: Increment, event: StreamEvent) -> Trip | None:
+        try:
+            command = decode_payload(event.payload)
+            if command.kind is not Kind.TRIP or command.breaker_id != increment.breaker_id:
+                return None
+            if await connection.fetchval(_SEEN, command.request_id):
+                return None
+            await verify_signer(connection, command, event.payload, event.key_id, event.signature)
+        except (Rejected, asyncpg.DataError):
+            return None
+        role = AUTHORITY
+        if command.login != AUTHORITY:
+            standing = await read_standing(connection, command.login)
+            identity, refusal = authorise(standing, command.login, Kind.TRIP.permission, command.breaker_id)
+            if refusal or identity is None:
+                return None
+            role = identity.role.value
+        return Trip(
+            increment.breaker_id,
+            increment.epoch,
+            command.request_id,
+            command.login,
+            role,
+            command.notes,
+            command.reason,
+            event.payload.decode(),
+            event.key_id,
+            event.signature,
+            command.requested_at,
+            command.ttl_s,
+        )
+
+    async def _history(self, opened: Sequence[OpenDocument]) -> None:
+        for item in opened:
+            member = history_member(
+                item.document, item.document.event_id, item.audit_seq, item.proof, late=item.late
+            )
+            try:
+                await self._means.redis.add_history(HistoryEntry(item.document.issued_at, member))
+            except StoreUnreachable as error:
+                self._means.health.changed("history", str(error))
+
+    def _forget_forgeries(self, world: World) -> None:
+        """Events beyond what the counters counted belong to no trip: INCR and event are one transaction."""
+        horizon = world.now.timestamp() * 1_000 - 1_000
+        for name, events in list(self._waiting.items()):
+            self._waiting[name] = [event for event in events if _age_ms(event) > horizon]
+            if not self._waiting[name]:
+                del self._waiting[name]
+
+
+def _age_ms(event: StreamEvent) -> float:
+    first = event.entry_id.partition("-")[0]
+    return float(first) if first.isdigit() else 0.0

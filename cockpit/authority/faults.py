@@ -1,0 +1,20 @@
+"""The points between two steps of a commit, where tests stop, kill or disturb the authority."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+Fault = Callable[[str], Awaitable[None]]
+
+BEFORE_INTENT: Final = "before-intent"
+AFTER_INTENT: Final = "after-intent"
+AFTER_EVIDENCE: Final = "after-evidence"
+AFTER_SET: Final = "after-set"  # the compare-and-set has answered, its outcome is not recorded
+AFTER_OUTCOME: Final = "after-outcome"
+AFTER_TRIP_AUDIT: Final = "after-trip-audit"  # a trip is audited, its document is not written
+POINTS: Final = (BEFORE_INTENT, AFTER_INTENT, AFTER_EVIDENCE, AFTER_SET, AFTER_OUTCOME, AFTER_TRIP_AUDIT)
+
+
+async def no_fault(_point: str) -> None:
+    """The default: nothing happens between two steps."""

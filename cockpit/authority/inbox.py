@@ -1,0 +1,238 @@
+"""The inbox: requests in the order of their arrival, each login taking its turn.
+
+Cheap ones are decided at once. Those that loosen wait in line for each other, since their checks reach out to
+the venue; a login has few of them in hand, so that its flood delays nobody else (F25).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import asyncpg
+
+from cockpit.authority.approval import Approval, approve
+from cockpit.authority.decisions import Asked, expire, refuse, reject
+from cockpit.authority.drain import Drain
+from cockpit.authority.identity import Rejected, authorise, decode_payload, read_standing, verify_signer
+from cockpit.authority.incidents import acknowledge
+from cockpit.authority.lease import Fenced
+from cockpit.authority.means import CHANGE, OUTCOME, Doubt, Means, tell
+from cockpit.authority.pending import PendingTrips
+from cockpit.authority.reanchor import Reanchoring
+from cockpit.authority.restore import Restoration
+from cockpit.authority.resume import Resumption
+from cockpit.authority.status import log
+from cockpit.domain.commands import Command, Kind
+from cockpit.domain.permissions import Identity
+from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+
+IN_HAND: Final = 4
+_NEXT: Final = """
+SELECT request_id::text, payload, key_id, signature, login, host(client_addr) AS client_addr, submitted_at,
+       extract(epoch FROM clock_timestamp() - submitted_at)::float8 AS age_s, waiting
+  FROM (SELECT r.*, row_number() OVER (PARTITION BY login ORDER BY arrival) AS turn,
+               count(*) OVER () AS waiting
+          FROM requests r WHERE status = 'new' AND request_id <> ALL ($1::uuid[])) waiting
+ WHERE turn <= $2 ORDER BY turn, arrival
+"""
+_EXPIRED_APPROVALS: Final = """
+UPDATE requests SET status = 'expired', code = 'expired', decided_at = clock_timestamp(),
+       message = 'Nobody approved it in time. Ask again if it still holds.'
+ WHERE status = 'awaiting_approval' AND expires_at <= clock_timestamp() RETURNING request_id::text
+"""
+
+
+class Inbox:
+    """Takes requests and sees each to its one outcome."""
+
+    def __init__(self, means: Means, resumption: Resumption, restoration: Restoration, drain: Drain) -> None:
+        self._means = means
+        self._resumption = resumption
+        self._restoration = restoration
+        self._reanchoring = Reanchoring(means)
+        self._pending = PendingTrips(means, drain)
+        self._in_hand = means.in_hand
+
+    async def step(self) -> int:
+        """Take what has come in; how many requests were looked at.
+
+        Raises:
+            Doubt, Fenced: the term must end.
+        """
+        async with self._means.pool.acquire() as connection:
+            rows = await connection.fetch(_NEXT, list(self._in_hand), IN_HAND)
+            for gone in await connection.fetch(_EXPIRED_APPROVALS):
+                await tell(connection, OUTCOME, gone["request_id"])
+                await tell(connection, CHANGE)
+        self._means.health.queue = (rows[0]["waiting"] if rows else 0) + len(self._in_hand)
+        busy = Counter(self._in_hand.values())
+        for row in rows:
+            if busy[row["login"]] < IN_HAND:
+                asked = _asked(row)
+                await self._contained(asked, self._take(asked))
+        return len(rows)
+
+    async def retry_pending(self) -> None:
+        """Apply the trips that Redis has not taken yet."""
+        await self._pending.step()
+        for request_id in self._pending.settled():
+            self._in_hand.pop(request_id, None)
+
+    async def _take(self, asked: Asked) -> None:
+        try:
+            command = await self._read(asked)
+        except Rejected as fault:
+            await reject(self._means, asked, fault.refusal)
+            return
+        if command.kind is not Kind.TRIP and asked.age_s >= self._means.limits.request_expiry_s:
+            await expire(self._means, asked, command)
+            return
+        async with self._means.pool.acquire() as connection:
+            standing = await read_standing(connection, asked.login)
+        identity, refusal = authorise(standing, asked.login, command.kind.permission, command.breaker_id)
+        if refusal is None and command.kind is Kind.DENIED:
+            refusal = Refusal(
+                Code.DENIED, f"{asked.login} was denied {command.target or 'something'} by its own side.", ""
+            )
+        role = identity.role.value if identity else "none"
+        if refusal is not None or identity is None:
+            await refuse(self._means, asked, command, role, refusal or _NOBODY, {"target": command.target})
+        elif command.breaker_id not in self._means.catalogue:
+            unknown = Refusal(
+                Code.UNKNOWN, f"Unknown breaker {command.breaker_id}.", "cockpit status lists the breakers."
+            )
+            await refuse(self._means, asked, command, role, unknown)
+        else:
+            await self._dispatch(asked, command, identity)
+
+    async def _read(self, asked: Asked) -> Command:
+        command = decode_payload(asked.payload)
+        if command.login != asked.login:
+            raise Rejected(
+                Code.BAD_SIGNATURE, f"The payload is of another login than the session's, {asked.login}."
+            )
+        if command.request_id != asked.request_id:
+            raise Rejected(Code.MALFORMED, "The payload is of another request_id.")
+        async with self._means.pool.acquire() as connection:
+            await verify_signer(connection, command, asked.payload, asked.key_id, asked.signature)
+        return command
+
+    async def _dispatch(self, asked: Asked, command: Command, identity: Identity) -> None:
+        match command.kind:
+            case Kind.TRIP:
+                self._in_hand[asked.request_id] = asked.login
+                self._pending.add(asked, command)
+                await self.retry_pending()
+            case Kind.ACKNOWLEDGE:
+                await self._refusable(
+                    acknowledge(self._means, asked, command, identity), asked, command, identity
+                )
+            case Kind.HALF_OPEN:
+                self._line_up(asked, self._resumption.half_open(asked, command, identity))
+            case Kind.CLOSE:
+                self._line_up(asked, self._resumption.close(asked, command, identity))
+            case Kind.RESTORE:
+                self._line_up(asked, self._restoration.asked_for(asked, command, identity))
+            case Kind.REANCHOR:
+                await self._refusable(
+                    self._reanchoring.ask(asked, command, identity), asked, command, identity
+                )
+            case Kind.APPROVE:
+                self._line_up(asked, self._approve(asked, command, identity))
+            case Kind.DENIED:
+                raise AssertionError("a DENIED is recorded before it is dispatched")
+
+    async def _refusable(self, work: Any, asked: Asked, command: Command, identity: Identity) -> None:
+        try:
+            await work
+        except Refused as refused:
+            if isinstance(refused, StoreUnreachable):
+                raise
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+
+    async def _approve(self, asked: Asked, command: Command, identity: Identity) -> None:
+        try:
+            original, wanted, asker, approval = await approve(self._means, asked, command, identity)
+        except Refused as refused:
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+            return
+        await self._released(original, wanted, asker, approval)
+        # Where the released request was refused after all, the approval came to nothing too.
+        refusal = Refusal(
+            Code.VOID, "What was approved was refused by a safety rule.", f"See request {wanted.request_id}."
+        )
+        await refuse_if_open(self._means, asked, command, identity, refusal)
+
+    async def _released(self, asked: Asked, command: Command, identity: Identity, approval: Approval) -> None:
+        if command.kind is Kind.REANCHOR:
+            await self._reanchoring.approved(asked, command, identity, approval)
+        else:
+            await self._resumption.half_open(asked, command, identity, approval)
+
+    async def _contained(self, asked: Asked, work: Awaitable[None]) -> None:
+        """A request that breaks our own code is recorded and set aside; it must not stop the others."""
+        try:
+            await work
+        except _ENDS_TERM:
+            raise
+        except Exception:  # noqa: BLE001 - logged and recorded, whatever it was
+            log.exception("request %s could not be decided", asked.request_id)
+            refusal = Refusal(
+                Code.UNKNOWN,
+                "The authority failed on this request.",
+                "Its log says why; nothing was changed.",
+            )
+            await reject(self._means, asked, refusal)
+
+    def _line_up(self, asked: Asked, work: Any) -> None:
+        """Queue a loosening behind those before it."""
+
+        async def in_turn() -> None:
+            try:
+                async with self._means.loosening:
+                    await self._contained(asked, work)
+            finally:
+                self._in_hand.pop(asked.request_id, None)
+
+        self._in_hand[asked.request_id] = asked.login
+        self._means.spawn(in_turn(), f"request {asked.request_id}")
+
+
+_ENDS_TERM: Final = (
+    Doubt,
+    Fenced,
+    OSError,
+    TimeoutError,
+    StoreUnreachable,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+_NOBODY: Final = Refusal(Code.REVOKED, "The login holds no role now.", "Ask the owner for a grant.")
+
+
+async def refuse_if_open(
+    means: Means, asked: Asked, command: Command, identity: Identity, refusal: Refusal
+) -> None:
+    async with means.pool.acquire() as connection:
+        status = await connection.fetchval(
+            "SELECT status FROM requests WHERE request_id = $1", asked.request_id
+        )
+    if status in ("new", "committing"):
+        await refuse(means, asked, command, identity.role.value, refusal)
+
+
+def _asked(row: asyncpg.Record) -> Asked:
+    return Asked(
+        row["request_id"],
+        row["payload"].encode(),
+        row["key_id"],
+        row["signature"],
+        row["login"],
+        row["client_addr"],
+        row["submitted_at"],
+        row["age_s"],
+    )

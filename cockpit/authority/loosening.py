@@ -1,0 +1,195 @@
+"""One loosening, fully decided: the document, its evidence and the words of its audit entries.
+
+Nothing here does I/O. What a successor needs in order to finish or void it goes into `commits.context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from backends.audit_log import storable
+from backends.redis_authority import HistoryEntry, Seen
+from backends.signing import canonical, sign_document
+from backends.trip_exchange import event_fields
+from cockpit.authority.entries import Author, Proof, epoch_details
+from cockpit.authority.means import Means
+from cockpit.authority.words import WORDS
+from cockpit.authority.world import World
+from cockpit.domain.audit import sha256_hex
+from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.documents import Document, rfc3339
+from cockpit.domain.legacy import legacy_fields
+from cockpit.domain.states import State, Transition, after
+
+Step = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loosening:
+    """`commit_id` is the document's event and, where a person asked, the request's id.
+
+    `guard` runs inside the intent's transaction and may refuse; `recheck` runs just before the
+    compare-and-set and may still void it; `deadline` is Redis's clock, `deadline_db` the same by Postgres's.
+    """
+
+    commit_id: str
+    breaker_id: BreakerId
+    transition: Transition
+    author: Author
+    document: Document
+    raw: bytes
+    legacy: bytes | None
+    seen: Seen
+    deadline: datetime
+    deadline_db: datetime
+    proof: Proof
+    evidence: bytes
+    details: Mapping[str, object]
+    request_ids: tuple[str, ...] = ()
+    message: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    guard: Step | None = None
+    recheck: Step | None = None
+
+    def context(self) -> dict[str, object]:
+        return {
+            "author": self.author.context(),
+            "details": dict(self.details),
+            "proof": {"key": self.proof.key, "link": self.proof.link, "sha256": self.proof.sha256},
+            "request_ids": list(self.request_ids),
+            "message": self.message,
+            "extra": dict(self.extra),
+        }
+
+    def history(self, intent_seq: int) -> HistoryEntry:
+        return HistoryEntry(
+            self.document.issued_at,
+            history_member(self.document, self.document.event_id, intent_seq, self.proof, late=False),
+        )
+
+    def event(self) -> Mapping[str, str | bytes]:
+        return event_fields(
+            self.document.event_id,
+            self.breaker_id,
+            WORDS[self.transition].event,
+            self.author.user_id,
+            rfc3339(self.document.issued_at),
+        )
+
+
+def history_member(document: Document, event_id: str, audit_seq: int, proof: Proof, *, late: bool) -> bytes:
+    """The member of `circuit_breaker:history` for one transition."""
+    return canonical(
+        {
+            "event_id": event_id,
+            "breaker_id": document.breaker_id,
+            "state": document.state.value,
+            "epoch": document.epoch.counter,
+            "actor": document.actor,
+            "reason": document.reason,
+            "notes": document.notes,
+            "at": rfc3339(document.issued_at),
+            "audit_seq": audit_seq,
+            "evidence_link": proof.link,
+            "evidence_sha256": proof.sha256,
+            "late": late,
+        }
+    )
+
+
+def draft(
+    means: Means,
+    world: World,
+    *,
+    commit_id: str,
+    breaker_id: BreakerId,
+    transition: Transition,
+    author: Author,
+    notes: str,
+    reason: str,
+    deadline_in: timedelta,
+    postgres_now: datetime,
+    details: Mapping[str, object],
+    message: str = "",
+    run_deadline: datetime | None = None,
+    quiet_until: datetime | None = None,
+    request_ids: tuple[str, ...] = (),
+    extra: Mapping[str, object] | None = None,
+    pin_ancestors: bool = True,
+) -> Loosening:
+    """Make the signed document, its evidence object and everything that pins it to `world`.
+
+    Raises:
+        IllegalTransition: the table has no such move from what the breaker reads.
+    """
+    reading = world.readings[breaker_id]
+    state = after(reading.state, transition)
+    if reading.epoch is None:
+        raise ValueError(f"{breaker_id} has no trip counter")
+    limited = state is State.QUIET_PERIOD
+    unsigned = Document(
+        breaker_id=breaker_id,
+        state=state,
+        epoch=reading.epoch,
+        ancestors=means.catalogue.ancestors(breaker_id),
+        version=(reading.document.version if reading.document else 0) + 1,
+        actor=author.user_id,
+        reason=reason,
+        notes=notes,
+        event_id=commit_id,
+        issued_at=world.now,
+        run_deadline=run_deadline,
+        quiet_until=quiet_until,
+        size_share=means.limits.size_share if limited else Decimal(1),
+    )
+    raw = sign_document(unsigned, means.key)
+    full_details = {
+        "transition": transition.value,
+        "from": reading.state.value,
+        "state": state.value,
+        "notes": notes,
+        **epoch_details(reading.epoch),
+        **{name: storable(value) for name, value in details.items()},
+    }
+    evidence = _evidence(unsigned, raw, author, full_details)
+    key = f"transitions/{commit_id}-{state.value}.json"
+    tripped_at = reading.document.issued_at if reading.document and state is not State.CLOSED else None
+    seen = Seen.of(world.view, means.catalogue, breaker_id, means.lease.term)
+    return Loosening(
+        commit_id=commit_id,
+        breaker_id=breaker_id,
+        transition=transition,
+        author=author,
+        document=unsigned,
+        raw=raw,
+        legacy=canonical(legacy_fields(unsigned, tripped_at)) if breaker_id == GLOBAL else None,
+        seen=seen if pin_ancestors else replace(seen, ancestors={}),
+        deadline=world.now + deadline_in,
+        deadline_db=postgres_now + deadline_in,
+        proof=Proof(key, means.evidence.link(key), sha256_hex(evidence)),
+        evidence=evidence,
+        details=full_details,
+        request_ids=request_ids,
+        message=message,
+        extra=extra or {},
+    )
+
+
+def _evidence(document: Document, raw: bytes, author: Author, details: Mapping[str, object]) -> bytes:
+    return canonical(
+        {
+            "event_id": document.event_id,
+            "breaker_id": document.breaker_id,
+            "document": raw.decode(),
+            "user_id": author.user_id,
+            "role": author.role,
+            "payload": author.payload,
+            "key_id": author.key_id,
+            "signature": author.signature,
+            "details": dict(details),
+        }
+    )

@@ -1,0 +1,310 @@
+"""After a new `run_id`, or lost keys: what can be proved is re-issued, the rest stays OPEN.
+
+Automatic only where nothing was lost: this server was never a replica, every write was on disk before it was
+acknowledged, and every counter and every granted document is byte for byte what was audited last. Otherwise
+counters are raised past what is known and a safety-admin's `restore` re-issues what no later trip overtook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from backends.audit_log import append
+from backends.signing import read_document, sign_document
+from cockpit.authority.commit import Result, commit_all
+from cockpit.authority.decisions import Asked, done, record_outcome, refuse
+from cockpit.authority.drain import Drain
+from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.loosening import Loosening, draft
+from cockpit.authority.losses import Known, doubt_of
+from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.rules import doubts
+from cockpit.authority.scenes import read_scene
+from cockpit.authority.tripping import trip_itself
+from cockpit.authority.world import World
+from cockpit.domain.audit import Action
+from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.commands import Command
+from cockpit.domain.documents import Document, Epoch
+from cockpit.domain.legacy import legacy_agrees
+from cockpit.domain.permissions import Identity, Permission
+from cockpit.domain.refusals import Refused
+from cockpit.domain.states import State, Transition
+
+BATCH: Final = 100
+RETRY_S: Final = 2.0
+_ROWS: Final = "SELECT breaker_id, redis_run_id, counter, document, state FROM breakers"
+_ADOPT: Final = """
+UPDATE breakers SET redis_run_id = $2, counter = $3, document = coalesce($4, document), state = $5,
+       updated_at = clock_timestamp()
+ WHERE breaker_id = $1
+"""
+_LOST: Final = """
+UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clock_timestamp(),
+       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp()
+ WHERE breaker_id = $1
+"""
+_INCIDENT: Final = """
+INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
+VALUES ('P1', 'state-loss', $1, 'authority', 'global', $2) ON CONFLICT (dedup_key) DO NOTHING
+"""
+_MOVES: Final = {
+    State.CLOSED: Transition.RESTORE_CLOSED,
+    State.QUIET_PERIOD: Transition.RESTORE_QUIET_PERIOD,
+}
+
+
+class Restoration:
+    """Watches for another server and for lost keys, and acts once on each."""
+
+    def __init__(self, means: Means, drain: Drain) -> None:
+        self._means = means
+        self._drain = drain
+        self._not_before: datetime | None = None
+
+    async def step(self, world: World) -> bool:
+        """Deal with what has moved or was lost; True where the world must be read anew."""
+        known = await self._known()
+        moved = [item for item in known if item.run_id != world.run_id]
+        lost = [item for item in known if item.run_id == world.run_id and item.lost(world)]
+        if lost:
+            await self._record_loss(world, lost, "trip counters are missing or lower than they were")
+            return True
+        if not moved:
+            return False
+        doubt = doubt_of(world, moved)
+        if doubt:
+            await self._record_loss(world, moved, doubt)
+            return True
+        return await self._reissue(world, moved)
+
+    async def asked_for(self, asked: Asked, command: Command, identity: Identity) -> None:
+        """A safety-admin's restore: re-issue every grant that no later trip has overtaken."""
+        try:
+            await self._asked_for(asked, command, identity)
+        except Refused as refused:
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+
+    async def _asked_for(self, asked: Asked, command: Command, identity: Identity) -> None:
+        means = self._means
+        world = await means.reader.read()
+        async with means.pool.acquire() as connection:
+            scene, _ = await read_scene(means, connection, world, command.breaker_id)
+        refusal = doubts(scene, means.limits)
+        if refusal:
+            raise Refused(refusal.code, refusal.message, refusal.remedy)
+        wanted = (
+            set(means.catalogue.ids)
+            if command.breaker_id == GLOBAL
+            else {command.breaker_id, *means.catalogue.descendants(command.breaker_id)}
+        )
+        grants = [
+            item
+            for item in await self._known()
+            if item.breaker_id in wanted and self._restorable(item, world)
+        ]
+
+        async def allowed(connection: Any) -> None:
+            standing = await read_standing(connection, command.login)
+            _, denied = authorise(standing, command.login, Permission.RESTORE, command.breaker_id)
+            if denied:
+                raise Refused(denied.code, denied.message, denied.remedy)
+
+        details = {"requested_by": command.login, "request_id": command.request_id, "automatic": False}
+        items = [
+            replace(item, guard=allowed, recheck=allowed)
+            for item in self._drafts(world, grants, details, scene.postgres_now)
+        ]
+        results = await self._commit(items)
+        restored = [item.breaker_id for item, result in zip(items, results, strict=True) if result.applied]
+        left = sorted(
+            name for name, reading in world.readings.items() if reading.state is State.OPEN and name in wanted
+        )
+        left = [name for name in left if name not in restored]
+        message = f"{len(restored)} breakers restored; {len(left)} stay OPEN and go through the procedure."
+        async with means.transaction() as connection:
+            entry = await append(
+                connection,
+                new_entry(
+                    means.key,
+                    asked.author(identity.role.value),
+                    Action.RESTORE,
+                    asked.request_id,
+                    command.breaker_id,
+                    {"restored": restored, "left": left, "notes": command.notes},
+                ),
+            )
+            outcome = done(command.breaker_id, message, asked.request_id, entry.seq, redis=True)
+            await record_outcome(
+                connection, asked.request_id, "done", outcome, entry.seq, kind=command.kind.value
+            )
+            await tell(connection, CHANGE)
+
+    def _restorable(self, item: Known, world: World) -> bool:
+        document = read_document(item.raw, self._means.keyring)
+        return (
+            isinstance(document, Document)
+            and document.state in _MOVES
+            and item.state is State.OPEN
+            and item.run_id == world.run_id
+            and item.counter == world.counter(item.breaker_id)
+            and world.readings[item.breaker_id].state is State.OPEN
+            and self._legacy_unmarked(item, world, document)
+        )
+
+    def _legacy_unmarked(self, item: Known, world: World, document: Document) -> bool:
+        """Global is not restored over a value that somebody wrote by hand."""
+        raw = world.view.legacy
+        return item.breaker_id != GLOBAL or raw is None or legacy_agrees(raw, document)
+
+    async def _reissue(self, world: World, moved: Sequence[Known]) -> bool:
+        """Nothing was lost: the same grants for the new server, in the order of the hierarchy."""
+        means = self._means
+        if self._not_before is not None and world.now < self._not_before:
+            return False
+        self._not_before = world.now + timedelta(seconds=RETRY_S)
+        grants: list[Known] = []
+        rest: list[Known] = []
+        for item in moved:
+            granted = item.state in _MOVES and item.raw is not None
+            (grants if granted and item.unchanged(world) else rest).append(item)
+        await self._adopt(world, rest)
+        async with means.pool.acquire() as connection:
+            scene, _ = await read_scene(means, connection, world, GLOBAL)
+        fault = scene.chain_fault or scene.store_fault
+        if grants and fault:
+            means.health.changed("restore", f"held: {fault}")
+            return bool(rest)
+        items = self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
+        results = await self._commit(items)
+        if results:
+            applied = sum(result.applied for result in results)
+            means.health.changed(
+                "restore", f"{applied} of {len(items)} grants re-issued for {world.run_id[:8]}"
+            )
+        return True
+
+    async def _adopt(self, world: World, rest: Sequence[Known]) -> None:
+        """Breakers without a grant go on under the new server: OPEN keeps its reason, a probe run is over."""
+        means = self._means
+        for item in rest:
+            document = read_document(item.raw, means.keyring)
+            raw = None
+            if isinstance(document, Document) and document.state is State.OPEN:
+                epoch = Epoch(world.run_id, max(1, item.counter))
+                raw = sign_document(replace(document, epoch=epoch, version=document.version + 1), means.key)
+            if item.state is State.HALF_OPEN:
+                await trip_itself(
+                    means, self._drain, world, item.breaker_id, "Redis restarted during its probe run."
+                )
+            counter = (
+                item.counter if item.run_id is not None else world.counter(item.breaker_id) or item.counter
+            )
+            async with means.transaction() as connection:
+                await connection.execute(
+                    _ADOPT,
+                    item.breaker_id,
+                    world.run_id,
+                    counter,
+                    raw.decode() if raw else None,
+                    State.OPEN.value,
+                )
+
+    def _drafts(
+        self, world: World, grants: Sequence[Known], details: dict[str, Any], postgres_now: datetime
+    ) -> list[Loosening]:
+        means = self._means
+        out = []
+        for item in grants:
+            document = read_document(item.raw, means.keyring)
+            if not isinstance(document, Document) or document.state not in _MOVES:
+                continue
+            out.append(
+                draft(
+                    means,
+                    world,
+                    commit_id=str(uuid4()),
+                    breaker_id=item.breaker_id,
+                    transition=_MOVES[document.state],
+                    author=ITSELF,
+                    notes=document.notes,
+                    reason=document.reason,
+                    deadline_in=timedelta(seconds=means.limits.commit_deadline_s),
+                    postgres_now=postgres_now,
+                    details={**details, "restores": document.event_id, "old_run_id": document.epoch.run_id},
+                    message=f"{item.breaker_id} restored.",
+                    quiet_until=document.quiet_until,
+                    pin_ancestors=False,
+                )
+            )
+        return out
+
+    async def _commit(self, items: Sequence[Loosening]) -> list[Result]:
+        results: list[Result] = []
+        for first in range(0, len(items), BATCH):
+            part = items[first : first + BATCH]
+            # The first of all is global; once it is written, its new mirror is what the others must see.
+            if part and part[0].breaker_id == GLOBAL and len(part) > 1:
+                results += await commit_all(self._means, part[:1])
+                part = part[1:]
+            legacy = (await self._means.reader.read()).view.legacy
+            part = (
+                [replace(item, seen=replace(item.seen, legacy=legacy)) for item in part]
+                if part and part[0].breaker_id != GLOBAL
+                else part
+            )
+            results += await commit_all(self._means, part)
+        return results
+
+    async def _record_loss(self, world: World, lost: Sequence[Known], why: str) -> None:
+        """Raise counters first, then record; nothing is granted."""
+        means = self._means
+        counters: dict[BreakerId, int] = {}
+        for item in lost:
+            counter = world.counter(item.breaker_id)
+            if counter is None or counter < item.counter:
+                counter = await means.redis.raise_counter(item.breaker_id, item.counter + 1)
+            counters[item.breaker_id] = counter
+        event_id = str(uuid4())
+        notes = f"State lost: {why}."
+        async with means.transaction() as connection:
+            for name, counter in counters.items():
+                await connection.execute(_LOST, name, world.run_id, counter, notes)
+            await append(
+                connection,
+                new_entry(
+                    means.key,
+                    ITSELF,
+                    Action.LOSS_DETECTED,
+                    event_id,
+                    GLOBAL,
+                    {"why": why, "run_id": world.run_id, "breakers": sorted(counters), "counters": counters},
+                ),
+            )
+            await connection.execute(
+                _INCIDENT, f"State of {len(counters)} breakers lost: {why}", f"loss:{event_id}"
+            )
+            await tell(connection, CHANGE)
+        means.health.alarm(
+            world.now, "loss", GLOBAL, f"{why}; {len(counters)} breakers are OPEN until restored or resumed"
+        )
+
+    async def _known(self) -> list[Known]:
+        async with self._means.pool.acquire() as connection:
+            rows = await connection.fetch(_ROWS)
+        by_name = {
+            row["breaker_id"]: Known(
+                BreakerId(row["breaker_id"]),
+                row["redis_run_id"],
+                row["counter"],
+                row["document"].encode() if row["document"] is not None else None,
+                State(row["state"]),
+            )
+            for row in rows
+        }
+        return [by_name[name] for name in self._means.catalogue.ids if name in by_name]

@@ -1,0 +1,273 @@
+"""Half-open and close: from an authenticated command to a committed loosening or a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from cockpit.authority.approval import Approval, approval_of, await_approval, check_approver
+from cockpit.authority.commit import commit
+from cockpit.authority.decisions import Asked, refuse
+from cockpit.authority.identity import Standing, authorise, read_standing
+from cockpit.authority.loosening import Loosening, Step, draft
+from cockpit.authority.means import Means
+from cockpit.authority.proof import Readers, live_findings, own_probes, probes_refusal
+from cockpit.authority.rules import (
+    Scene,
+    checklist_refusal,
+    close_refusal,
+    doubts,
+    half_open_refusal,
+    needs_approval,
+    rate_refusal,
+)
+from cockpit.authority.scenes import pending_trip, read_scene
+from cockpit.authority.world import World
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.checklist import Finding
+from cockpit.domain.commands import Command
+from cockpit.domain.permissions import Identity, Permission
+from cockpit.domain.refusals import Code, Refusal, Refused
+from cockpit.domain.states import Transition
+
+AUDIT_WAIT_S: Final = 1.0
+_RUN: Final = """
+INSERT INTO probe_runs (run_id, breaker_id, redis_run_id, counter, request_id, login, person_id, probes,
+                        required,
+                        deadline)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp() + make_interval(secs => $10))
+ON CONFLICT (breaker_id, redis_run_id, counter) DO NOTHING RETURNING 1
+"""
+_USE: Final = """
+UPDATE probe_runs SET used_by = $2
+ WHERE run_id = $1 AND used_by IS NULL AND status = 'passed' AND close_until > clock_timestamp() RETURNING 1
+"""
+_LAST_SLOT: Final = "SELECT max(taken_at) AS last, clock_timestamp() AS now FROM reset_slots"
+_SLOT: Final = "INSERT INTO reset_slots (breaker_id, commit_id) VALUES ($1, $2)"
+
+
+class Resumption:
+    """Decides half-open and close commands. `asked` has passed the inbox's checks."""
+
+    def __init__(self, means: Means, readers: Readers) -> None:
+        self._means = means
+        self._readers = readers
+
+    async def half_open(
+        self, asked: Asked, command: Command, identity: Identity, approval: Approval | None = None
+    ) -> None:
+        """Begin a probe run, or ask for the second person that it needs."""
+        try:
+            await self._half_open(asked, command, identity, approval)
+        except Refused as refused:
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+
+    async def close(self, asked: Asked, command: Command, identity: Identity) -> None:
+        """Close into the quiet period."""
+        try:
+            await self._close(asked, command, identity)
+        except Refused as refused:
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+
+    async def _half_open(
+        self, asked: Asked, command: Command, identity: Identity, approval: Approval | None
+    ) -> None:
+        means, limits = self._means, self._means.limits
+        world = await means.reader.read()
+        (world, scene, reason), findings = await asyncio.gather(
+            self._audited_scene(world, command.breaker_id),
+            live_findings(means, self._readers, command.breaker_id, world.now),
+        )
+        _stop(half_open_refusal(command, scene, limits))
+        _stop(checklist_refusal(findings))
+        if needs_approval(command.breaker_id, limits) and approval is None:
+            await await_approval(means, asked, command, identity)
+            return
+        run_id = str(uuid4())
+        probes = means.settings.probes_for(command.breaker_id)
+        required = min(limits.probes_required, len(probes))
+        item = draft(
+            means,
+            world,
+            commit_id=command.request_id,
+            breaker_id=command.breaker_id,
+            transition=Transition.BEGIN_PROBES,
+            author=asked.author(identity.role.value),
+            notes=command.notes,
+            reason=reason,
+            deadline_in=_left(asked, approval, limits.commit_deadline_s),
+            postgres_now=scene.postgres_now,
+            details={
+                "run_id_of_probes": run_id,
+                "probes": list(probes),
+                "checked": list(command.checked),
+                "checklist": _lines(findings),
+                "approval": approval.details() if approval else None,
+            },
+            message=f"{command.breaker_id} is HALF_OPEN · PROBING; run the probes now.",
+            run_deadline=world.now + timedelta(seconds=limits.run_deadline_s),
+            request_ids=(command.request_id, *((approval.approval_id,) if approval else ())),
+            extra={"run_id": run_id},
+        )
+
+        async def guard(connection: Any) -> None:
+            await self._still_allowed(connection, command, approval)
+            epoch = item.document.epoch
+            begun = await connection.fetchval(
+                _RUN,
+                run_id,
+                command.breaker_id,
+                epoch.run_id,
+                epoch.counter,
+                command.request_id,
+                identity.login,
+                identity.person_id,
+                list(probes),
+                required,
+                limits.run_deadline_s,
+            )
+            if begun is None:
+                raise Refused(Code.RUN_EXISTS, "This epoch had its probe run.", "Trip it again first.")
+
+        await commit(means, await self._armed(item, command, guard, approval))
+
+    async def _close(self, asked: Asked, command: Command, identity: Identity) -> None:
+        means, limits = self._means, self._means.limits
+        world, scene, reason = await self._audited_scene(await means.reader.read(), command.breaker_id)
+        async with means.pool.acquire() as connection:
+            _stop(close_refusal(command, scene) or doubts(scene, limits))
+            approval = await self._approval(connection, scene)
+            slots = await connection.fetchrow(_LAST_SLOT)
+            _stop(rate_refusal(slots["last"], slots["now"], limits))
+        findings = await live_findings(means, self._readers, command.breaker_id, scene.postgres_now)
+        _stop(checklist_refusal(findings))
+        answers = await own_probes(means, self._readers, world, command.breaker_id)
+        _stop(probes_refusal(answers, min(limits.probes_required, len(answers))))
+        run = scene.run
+        if run is None or run.close_until is None:
+            raise Refused(Code.PROBES, "There is no passed probe run.")
+        left = min(_left(asked, approval, limits.commit_deadline_s), run.close_until - scene.postgres_now)
+        # The stores' clocks have gone on while the probes ran: the quiet period begins now.
+        began = await means.redis.time()
+        item = draft(
+            means,
+            world,
+            commit_id=command.request_id,
+            breaker_id=command.breaker_id,
+            transition=Transition.CLOSE,
+            author=asked.author(identity.role.value),
+            notes=command.notes,
+            reason=reason,
+            deadline_in=left,
+            postgres_now=scene.postgres_now,
+            details={
+                "run_id_of_probes": run.run_id,
+                "passed": run.passed,
+                "checklist": _lines(findings),
+                "own_probes": [
+                    f"{each.name}: {'passed' if each.passed else 'failed'}: {each.detail}" for each in answers
+                ],
+                "approval": approval.details() if approval else None,
+            },
+            message=(
+                f"{command.breaker_id} is QUIET_PERIOD · LIMITED for {limits.quiet_period_s:g} s, "
+                "then CLOSED · TRADING."
+            ),
+            quiet_until=began + timedelta(seconds=limits.quiet_period_s),
+            request_ids=(command.request_id,),
+        )
+
+        async def guard(connection: Any) -> None:
+            await self._still_allowed(connection, command, approval)
+            slots = await connection.fetchrow(_LAST_SLOT)
+            _stop(rate_refusal(slots["last"], slots["now"], limits))
+            if await connection.fetchval(_USE, run.run_id, command.request_id) is None:
+                raise Refused(
+                    Code.PROBES, "The probe run authorises no close any more.", "Trip it again first."
+                )
+            await connection.execute(_SLOT, command.breaker_id, command.request_id)
+
+        await commit(means, await self._armed(item, command, guard, approval))
+
+    async def _audited_scene(self, world: World, breaker_id: BreakerId) -> tuple[World, Scene, str]:
+        """The scene; a trip of this very moment is given a little time to be audited first."""
+        ends = time.monotonic() + AUDIT_WAIT_S
+        while True:
+            async with self._means.pool.acquire() as connection:
+                scene, reason = await read_scene(self._means, connection, world, breaker_id)
+            if scene.audited == scene.reading.epoch or time.monotonic() > ends:
+                return world, scene, reason
+            await asyncio.sleep(0.02)
+            world = await self._means.reader.read()
+
+    async def _armed(
+        self, item: Loosening, command: Command, guard: Step, approval: Approval | None
+    ) -> Loosening:
+        """The loosening with its checks and a deadline that ends with its people's grants."""
+
+        async def recheck(connection: Any) -> None:
+            await self._still_allowed(connection, command, approval)
+
+        async with self._means.pool.acquire() as connection:
+            standing = await read_standing(connection, command.login)
+        ends = _grant_end(standing, command)
+        if standing is not None and ends is not None:
+            left = ends - standing.now
+            item = replace(
+                item,
+                deadline=min(item.deadline, item.document.issued_at + left),
+                deadline_db=min(item.deadline_db, ends),
+            )
+        return replace(item, guard=guard, recheck=recheck)
+
+    async def _still_allowed(self, connection: Any, command: Command, approval: Approval | None) -> None:
+        """Permission as of this very moment, of everybody whose authority this commit rests on, and no trip
+        that waits (I21, F9)."""
+        standing = await read_standing(connection, command.login)
+        _, refusal = authorise(standing, command.login, Permission.RESET_CIRCUIT, command.breaker_id)
+        _stop(refusal)
+        if approval is not None:
+            await check_approver(connection, approval, command.breaker_id)
+        names = (command.breaker_id, *self._means.catalogue.ancestors(command.breaker_id))
+        waits = await pending_trip(connection, names)
+        if waits:
+            raise Refused(Code.PENDING_TRIP, f"A trip of {waits} came in meanwhile.", "It comes first.")
+
+    async def _approval(self, connection: Any, scene: Scene) -> Approval | None:
+        """The approval that covers this run, where the breaker needs one."""
+        if not needs_approval(scene.breaker_id, self._means.limits):
+            return None
+        request_id = scene.run.request_id if scene.run else ""
+        approval = await approval_of(connection, request_id, scene.breaker_id, scene.reading.epoch)
+        if approval is None or approval.expires_at <= scene.postgres_now:
+            raise Refused(
+                Code.APPROVAL_VOID,
+                "The second person's approval has expired or is for another epoch.",
+                "Trip it again and ask for half-open and approval anew.",
+            )
+        return approval
+
+
+def _stop(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise Refused(refusal.code, refusal.message, refusal.remedy)
+
+
+def _left(asked: Asked, approval: Approval | None, limit_s: float) -> timedelta:
+    """Time left to commit: a fixed while after the request, or after the approval that released it."""
+    if approval is None:
+        return timedelta(seconds=limit_s - asked.age_s)
+    return timedelta(seconds=min(limit_s, approval.left_s))
+
+
+def _grant_end(standing: Standing | None, command: Command) -> Any:
+    return standing.until(Permission.RESET_CIRCUIT, command.breaker_id) if standing else None
+
+
+def _lines(findings: Sequence[Finding]) -> Mapping[str, str]:
+    return {finding.item_id: finding.line for finding in findings}

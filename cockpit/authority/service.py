@@ -1,0 +1,240 @@
+"""`cockpit authority`: any number run, one acts. A store that is away ends a term, never the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from backends.evidence import Evidence
+from backends.gateway import Gateway
+from backends.postgres_store import PostgresStore
+from backends.redis_authority import AuthorityRedis
+from backends.signing import KeyRing, SigningKey
+from cockpit.authority.chain import ChainGuard
+from cockpit.authority.entries import AUTHORITY
+from cockpit.authority.faults import Fault, no_fault
+from cockpit.authority.lease import Fenced, Lease, take_lease
+from cockpit.authority.means import Doubt, Means
+from cockpit.authority.proof import Readers
+from cockpit.authority.status import Health
+from cockpit.authority.term import Term
+from cockpit.authority.world import WorldReader
+from cockpit.config import BadSettings, Settings
+from cockpit.domain.refusals import Refused
+
+log: Final = logging.getLogger("cockpit.authority")
+TURN_S: Final = 0.1
+STANDBY_S: Final = 0.5
+WAKE_S: Final = 1.0
+BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+INBOX: Final = "cockpit_inbox"
+_SESSION: Final = {"idle_in_transaction_session_timeout": "3000", "application_name": "cockpit authority"}
+_AWAY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Refused)
+
+
+class Authority:
+    """One process of the service. `acting` is set while it holds the lease, `turned` after each turn."""
+
+    def __init__(self, settings: Settings, fault: Fault = no_fault, holder: str | None = None) -> None:
+        login = settings.credentials(AUTHORITY)
+        if login.signing_key is None:
+            raise BadSettings("logins.authority.signing_key: not set; name the authority's key file")
+        self._settings = settings
+        self._login = login
+        self._key = SigningKey.load(login.signing_key)
+        keys = dict(settings.authority_keys)
+        if self._key.key_id not in keys:
+            raise BadSettings(f"authority_keys: does not hold the authority's own key {self._key.key_id}")
+        self._keyring = KeyRing(keys)
+        self._fault = fault
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() % 10**9}"
+        self._wake = asyncio.Event()
+        self.acting = asyncio.Event()
+        self.means: Means | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Act or stand by until `stop`, then release the lease."""
+        failures = 0
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                await self._serve(stop)
+            except (Doubt, Fenced, *_AWAY) as error:
+                failures = 0 if time.monotonic() - began > 10 else failures + 1
+                log.warning("term ended: %s", _line(error))
+                await _sleep(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+            except Exception:  # a fault of ours must not leave the desk without an authority
+                failures += 1
+                log.exception("term ended by an unexpected error")
+                await _sleep(stop, BACKOFF_S[-1])
+            finally:
+                self.acting.clear()
+                self.means = None
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        settings, login = self._settings, self._login
+        async with contextlib.AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(_pool(login.postgres_dsn))
+            lease = await self._await_lease(pool, stop)
+            if lease is None:
+                return
+            redis = AuthorityRedis(login.redis_url, settings.catalogue, settings.gateways)
+            stack.push_async_callback(redis.close)
+            waker = AuthorityRedis(login.redis_url, settings.catalogue)
+            stack.push_async_callback(waker.close)
+            desk = PostgresStore(login.postgres_dsn)
+            await desk.connect()
+            stack.push_async_callback(desk.close)
+            gateway = Gateway(settings.gateway_url, timeout_s=3.0) if settings.gateway_url else None
+            if gateway is not None:
+                stack.push_async_callback(gateway.close)
+            health = Health()
+            evidence = Evidence(settings.evidence_url, settings.evidence_options)
+            means = Means(
+                settings=settings,
+                pool=pool,
+                redis=redis,
+                evidence=evidence,
+                key=self._key,
+                keyring=self._keyring,
+                lease=lease,
+                reader=WorldReader(redis, settings.catalogue, self._keyring),
+                chain=ChainGuard(evidence, self._keyring, health.chain),
+                health=health,
+                fault=self._fault,
+            )
+            await self._act(means, Readers(desk, gateway), waker, stop)
+
+    async def _await_lease(self, pool: Any, stop: asyncio.Event) -> Lease | None:
+        while not stop.is_set():
+            async with pool.acquire() as connection:
+                lease = await take_lease(connection, self._holder)
+            if lease is not None:
+                return lease
+            await _sleep(stop, STANDBY_S)
+        return None
+
+    async def _act(self, means: Means, readers: Readers, waker: AuthorityRedis, stop: asyncio.Event) -> None:
+        log.info("acting in term %d as %s", means.lease.term, means.lease.holder)
+        term = Term(means, readers)
+        self.means = means
+        await term.begin()
+        beside = [
+            asyncio.create_task(term.renew_forever(), name="lease"),
+            asyncio.create_task(self._listen(), name="inbox notices"),
+            asyncio.create_task(self._watch_events(waker), name="trip events"),
+        ]
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                await term.turn()
+                self.acting.set()
+                for task in beside:
+                    if task.done():
+                        task.result()
+                await self._pause(stop)
+            await term.finish()
+            async with means.pool.acquire() as connection:
+                await means.lease.release(connection)
+            log.info("term %d released", means.lease.term)
+        finally:
+            left = (*beside, *means.tasks, *term.beside)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._wake, stop)]
+        try:
+            await asyncio.wait(waits, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _listen(self) -> None:
+        """Wake at each notice of the inbox; polling goes on, since a killed listener misses some."""
+        connection = await asyncpg.connect(self._login.postgres_dsn, timeout=5, server_settings=_SESSION)
+        try:
+            await connection.add_listener(INBOX, lambda *_: self._wake.set())
+            ended = asyncio.Event()
+            connection.add_termination_listener(lambda *_: ended.set())
+            await ended.wait()
+            raise ConnectionError("the inbox's listener was closed")
+        finally:
+            await connection.close(timeout=1)
+
+    async def _watch_events(self, waker: AuthorityRedis) -> None:
+        """Wake at each stream entry."""
+        place = "$"
+        while True:
+            try:
+                events = await waker.read_events(place, WAKE_S)
+            except Refused:
+                await asyncio.sleep(STANDBY_S)  # the loop's own reading says what is wrong
+                continue
+            if events:
+                place = events[-1].entry_id
+                self._wake.set()
+
+
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    fault: Fault = no_fault,
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Run the service until `stop` is set. `ready` is called when it acts for the first time."""
+    authority = Authority(settings, fault)
+    work = asyncio.create_task(authority.run(stop))
+    if ready is not None:
+        await asyncio.wait(
+            [work, asyncio.create_task(authority.acting.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        if authority.acting.is_set():
+            ready()
+    await work
+
+
+@asynccontextmanager
+async def running_authority(
+    settings: Settings, fault: Fault = no_fault, wait_s: float = 10.0
+) -> AsyncIterator[Authority]:
+    """An authority inside this process that acts already."""
+    authority, stop = Authority(settings, fault), asyncio.Event()
+    work = asyncio.create_task(authority.run(stop))
+    try:
+        await asyncio.wait_for(authority.acting.wait(), wait_s)
+        yield authority
+    finally:
+        stop.set()
+        await asyncio.wait_for(work, wait_s)
+
+
+@asynccontextmanager
+async def _pool(dsn: str) -> AsyncIterator[Any]:
+    pool = await asyncpg.create_pool(
+        dsn, min_size=2, max_size=8, timeout=5, command_timeout=10, server_settings=_SESSION
+    )
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def _line(error: BaseException) -> str:
+    """One line without the address of a store, which may hold a password."""
+    return f"{type(error).__name__}: {str(error)[:300]}".replace("\n", " ")

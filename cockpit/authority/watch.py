@@ -1,0 +1,131 @@
+"""Changes made around the authority: a hand-written legacy key, a state document that it did not commit.
+
+Each is answered with a trip, audited once, alarmed and made an incident.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from backends.audit_log import append
+from cockpit.authority.drain import Drain
+from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.tripping import trip_itself
+from cockpit.authority.world import World
+from cockpit.domain.audit import Action, sha256_hex
+from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.legacy import legacy_agrees
+from cockpit.domain.reasons import Reason
+from cockpit.domain.states import State
+from cockpit.domain.text import clean
+
+_DOCUMENTS: Final = "SELECT breaker_id, document FROM breakers"
+_INCIDENT: Final = """
+INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
+VALUES ('P1', 'governance', $1, 'authority', $2, $3) ON CONFLICT (dedup_key) DO NOTHING
+"""
+
+
+class Watch:
+    """Remembers what it has answered, so that one foreign value is one trip."""
+
+    def __init__(self, means: Means, drain: Drain) -> None:
+        self._means = means
+        self._drain = drain
+        self._answered: dict[str, bytes | None] = {}
+
+    async def step(self, world: World) -> bool:
+        """Answer what is foreign in `world`; whether anything was.
+
+        Raises:
+            StoreUnreachable: Redis did not take a trip; the next step tries again.
+        """
+        self._gateways(world)
+        found = await self._legacy(world)
+        return await self._documents(world) or found
+
+    async def _legacy(self, world: World) -> bool:
+        """The key must mirror the global document that Redis holds, whatever its epoch."""
+        raw, document = world.view.legacy, world.document(GLOBAL)
+        absent = (
+            world.view.documents[GLOBAL] is None and raw is None
+        )  # nothing was ever granted, or all is lost
+        if absent or legacy_agrees(raw, document) or GLOBAL in self._means.in_flight:
+            self._answered.pop("legacy", None)
+            return False
+        if self._answered.get("legacy", b"") == raw and "legacy" in self._answered:
+            return False
+        shown = clean((raw or b"").decode("utf-8", "replace"), 200) if raw is not None else "nothing"
+        message = f"circuit_breaker:state was changed by hand; it holds {shown}"
+        await self._answer(world, GLOBAL, raw, message)
+        self._answered["legacy"] = raw
+        return True
+
+    async def _documents(self, world: World) -> bool:
+        """A document that permits anything must be the one that was committed last."""
+        granted = [
+            name
+            for name, reading in world.readings.items()
+            if reading.state is not State.OPEN and name not in self._means.in_flight
+        ]
+        if not granted:
+            return False
+        async with self._means.pool.acquire() as connection:
+            known = {row["breaker_id"]: row["document"] for row in await connection.fetch(_DOCUMENTS)}
+        foreign = [name for name in granted if world.view.documents[name] != _bytes(known.get(name))]
+        if not foreign:
+            return False
+        again = await self._means.reader.read()  # a commit may have been recorded between the two readings
+        found = False
+        for name in foreign:
+            raw = again.view.documents[name]
+            settled = raw == world.view.documents[name] and name not in self._means.in_flight
+            if settled and self._answered.get(name) != raw:
+                await self._answer(
+                    world, name, raw, f"breaker:{name} holds a document that was not committed"
+                )
+                self._answered[name] = raw
+                found = True
+        return found
+
+    async def _answer(self, world: World, name: BreakerId, raw: bytes | None, message: str) -> None:
+        """Halt first, then record."""
+        event_id = await trip_itself(
+            self._means, self._drain, world, name, f"Unaudited change: {message}.", Reason.GOVERNANCE
+        )
+        async with self._means.transaction() as connection:
+            await append(
+                connection,
+                new_entry(
+                    self._means.key,
+                    ITSELF,
+                    Action.UNAUDITED_CHANGE,
+                    event_id,
+                    name,
+                    {"message": message, "sha256": sha256_hex(raw or b""), "missing": raw is None},
+                ),
+            )
+            await connection.execute(
+                _INCIDENT, clean(f"Unaudited change: {message}", 200), name, f"change:{event_id}"
+            )
+            await tell(connection, CHANGE)
+        self._means.health.alarm(world.now, "unaudited change", name, message)
+
+    def _gateways(self, world: World) -> None:
+        """Mirror the gateways' acknowledgements: people's logins may not read those keys."""
+        self._means.health.gateways = {name: _json(raw) for name, raw in world.view.acks.items()}
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _json(raw: bytes | None) -> Any:
+    if raw is None or len(raw) > 65_536:
+        return None
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,36 @@
+"""The names of a loosening's three audit entries, and of its stream entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cockpit.domain.audit import Action
+from cockpit.domain.states import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The three entries and the stream's name of one kind of loosening."""
+
+    intent: Action
+    outcome: Action
+    void: Action
+    event: str
+
+
+WORDS: Final = {
+    Transition.BEGIN_PROBES: Words(
+        Action.HALF_OPEN_INTENT, Action.HALF_OPEN, Action.HALF_OPEN_VOID, "HALF_OPEN"
+    ),
+    Transition.EXTEND_PROBES: Words(Action.EXTEND_INTENT, Action.EXTEND, Action.EXTEND_VOID, "PROBES_PASSED"),
+    Transition.CLOSE: Words(Action.RESET_INTENT, Action.RESET, Action.RESET_VOID, "CLOSE"),
+    Transition.END_QUIET_PERIOD: Words(
+        Action.QUIET_END_INTENT, Action.QUIET_END, Action.QUIET_END_VOID, "QUIET_ENDED"
+    ),
+    Transition.GENESIS: Words(Action.RESTORE_INTENT, Action.GENESIS, Action.RESTORE_VOID, "RESTORED"),
+    Transition.RESTORE_CLOSED: Words(Action.RESTORE_INTENT, Action.RESTORE, Action.RESTORE_VOID, "RESTORED"),
+    Transition.RESTORE_QUIET_PERIOD: Words(
+        Action.RESTORE_INTENT, Action.RESTORE, Action.RESTORE_VOID, "RESTORED"
+    ),
+}

@@ -1,0 +1,183 @@
+"""Trip, prove, resume by keys alone, on the real servers with a real authority."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from cockpit.authority.service import Authority
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.states import State
+from tests.authority.conftest import authority, desk
+from tests.authority.desk import Desk
+from tests.screen.conftest import Cockpit, cockpit
+from widgets.close_dialog import CloseDialog
+from widgets.half_open_dialog import HalfOpenDialog
+from widgets.trip_dialog import TripDialog
+from widgets.views import RunView, VerificationView
+
+__all__ = ["authority", "desk"]
+BTC = BreakerId("instrument:BTC-USD")
+NOTES = "feed lags by more than five seconds"
+
+
+@pytest.fixture
+def platform_limits() -> Mapping[str, object]:
+    return {"reset_interval_s": 1, "quiet_period_s": 1, "run_deadline_s": 20}
+
+
+@pytest.fixture
+async def screen(desk: Desk, authority: Authority, size: tuple[int, int]) -> AsyncIterator[Cockpit]:
+    desk.platform.settings = desk.settings
+    async with cockpit(desk.platform, size=size) as made:
+        await made.shows("ALL TRADING: CLOSED · TRADING", "operator-act")
+        made.app.screen.rows.select(BTC)
+        yield made
+
+
+async def trip(screen: Cockpit) -> None:
+    await screen.press("t", "2", "enter")
+    await screen.type(NOTES)
+    await screen.press("ctrl+s")
+    await screen.until(lambda: isinstance(screen.app.screen, VerificationView))
+    await screen.shows("✓ audit row", "✓ evidence present", "✓ event delivered")
+    await screen.press("escape")
+
+
+async def fill_half_open(screen: Cockpit) -> None:
+    await screen.press("h")
+    await screen.until(lambda: isinstance(screen.app.screen, HalfOpenDialog) and screen.app.screen.read)
+    await screen.press("tab", *(key for _ in range(5) for key in ("space", "down")))
+    await screen.type("root cause found and mended by venue")
+
+
+async def test_from_trip_to_trading_by_keys(screen: Cockpit, desk: Desk) -> None:
+    """The whole job at either size."""
+    await trip(screen)
+    await fill_half_open(screen)
+    await screen.press("ctrl+s")
+    await screen.until(lambda: isinstance(screen.app.screen, RunView))
+    await screen.shows("PASSED", "press c")
+    await screen.press("c")
+    await screen.until(lambda: isinstance(screen.app.screen, CloseDialog))
+    assert "QUIET_PERIOD · LIMITED for" in screen.top()
+    await screen.press("tab")
+    await screen.type("probes passed and the feed is healthy")
+    await screen.press("ctrl+s")
+    await desk.becomes(BTC, State.CLOSED, 15)
+    await screen.shows("ALL TRADING: CLOSED · TRADING")
+
+
+async def test_a_loosening_dialog_opens_with_cancel_focused_and_enter_there_changes_nothing(
+    screen: Cockpit, desk: Desk
+) -> None:
+    await trip(screen)
+    await screen.press("h")
+    await screen.until(lambda: isinstance(screen.app.screen, HalfOpenDialog))
+    assert screen.app.focused is not None and screen.app.focused.id == "cancel"
+    await screen.press("ctrl+s")
+    assert isinstance(screen.app.screen, HalfOpenDialog), "nothing was vouched for"
+    await screen.press("enter")
+    assert await desk.state(BTC) is State.OPEN
+
+
+async def test_a_trip_while_the_dialog_is_open_voids_it(screen: Cockpit, desk: Desk) -> None:  # F6, I2
+    await trip(screen)
+    await fill_half_open(screen)
+    await desk.trip(BTC, "operator2")
+    await screen.shows("TRIPPED ANEW")
+    await screen.press("ctrl+s")
+    assert isinstance(screen.app.screen, HalfOpenDialog)
+    assert await desk.state(BTC) is State.OPEN
+
+
+async def test_a_second_cockpit_sees_a_trip_within_a_quarter_second(screen: Cockpit, desk: Desk) -> None:
+    async with cockpit(desk.platform, "operator2") as other:
+        await other.shows("ALL TRADING: CLOSED · TRADING")
+        await desk.trip(BTC, "admin1")
+        began = time.monotonic()
+        await other.shows("HALTED by instrument:BTC-USD")
+        assert time.monotonic() - began < 0.25
+
+
+async def test_draft_survives_and_two_fast_presses_open_one_dialog(screen: Cockpit) -> None:
+    await screen.press("t", "t")
+    await screen.until(lambda: isinstance(screen.app.screen, TripDialog))
+    assert len([each for each in screen.app.screen_stack if isinstance(each, TripDialog)]) == 1
+    await screen.press("5", "enter")
+    await screen.type("half a note")
+    await screen.press("escape")
+    assert "NOT TRIPPED" in screen.top()
+    await screen.press("escape", "t")
+    assert "● data-integrity" in screen.top()
+    assert screen.app.screen.query_one("#notes").value == "half a note"  # type: ignore[attr-defined]
+
+
+async def test_enter_on_typed_notes_neither_trips_nor_cancels(screen: Cockpit, desk: Desk) -> None:
+    await screen.press("t", "2", "enter")
+    await screen.type(NOTES)
+    await screen.press("enter")
+    assert isinstance(screen.app.screen, TripDialog)
+    assert screen.app.focused is not None and screen.app.focused.id == "trip"
+    assert await desk.state(BTC) is State.CLOSED
+
+
+async def test_a_key_that_does_nothing_now_says_why(screen: Cockpit) -> None:
+    await screen.press("h")
+    assert "is CLOSED · TRADING; nothing to resume" in screen.text()
+    await screen.press("c")
+    assert "only a HALF_OPEN breaker" in screen.text()
+    screen.app.screen.rows.select("global")
+    await screen.press("t")
+    assert "lacks TRIP_CIRCUIT on global" in screen.text()
+
+
+async def test_global_needs_a_second_person(desk: Desk, authority: Authority) -> None:  # I19
+    desk.platform.settings = desk.settings
+    async with cockpit(desk.platform, "admin1") as one, cockpit(desk.platform, "admin2") as two:
+        await one.shows("ALL TRADING: CLOSED · TRADING", "safety-admin")
+        await one.press("t", "0", "enter")
+        await one.type(NOTES)
+        await one.press("ctrl+s")
+        assert "type global" in one.top()
+        await one.press("enter")
+        await one.type("global")
+        await one.press("ctrl+s")
+        await one.shows("ALL TRADING HALTED by global", "✓ evidence present")
+        await one.press("escape")
+        await fill_half_open(one)
+        await one.press("ctrl+s")
+        await two.shows("waits for a second person's approval")
+        await one.press("A")
+        await one.shows("is you: another person must approve")
+        await two.press("A")
+        await two.press("ctrl+s")
+        await two.shows("PROBING")
+
+
+async def test_the_audit_panel_verifies(screen: Cockpit) -> None:
+    await trip(screen)
+    await screen.press("5")
+    await screen.shows("AUDIT LOG", "TRIP")
+    await screen.press("v")
+    await screen.shows("here: ● intact")
+    await screen.press("enter")
+    await screen.shows("sha-256")
+    await screen.press("escape", "1")
+    await screen.shows("BREAKER")
+
+
+async def test_hostile_notes_do_not_act_on_the_screen(screen: Cockpit, desk: Desk) -> None:  # I26
+    payload = '{"reason":"[@click=app.quit]x[/]","notes":"\\u202e\\u001b]0;owned\\u0007"}'
+    async with desk.platform.redis_line("operator2") as line:
+        await line.command("INCR", f"trip:{BTC}")
+        await line.command(
+            "XADD", "circuit_breaker:events", "*", "event_id", "[/x]\x1b[31m", "breaker_id", str(BTC),
+            "kind", "TRIP", "payload", payload, "key_id", "", "signature", "", "login", "[bold]",
+            "at", "2026-01-01T00:00:00Z",
+        )  # fmt: skip
+    await screen.shows("HALTED by instrument:BTC-USD")
+    text = screen.text()
+    assert "\x1b" not in text and "\u202e" not in text
