@@ -46,7 +46,7 @@ bench: $(VENV)/.dev ## measured figures against their yardsticks and bounds
 
 .PHONY: pictures
 pictures: $(VENV)/.dev ## draw the README's pictures anew into docs/
-	@$(PY) -m tests.pictures
+	@$(PY) -m cockpit.demo.pictures
 
 # Does no setting up: a halt waits for no download.
 .PHONY: circuit-trip

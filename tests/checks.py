@@ -19,6 +19,16 @@ CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy", *TYPED],
     "imports": ["lint-imports", "--no-logo"],
+    # The rules are few and pure: each branch of them is taken by a test of their own.
+    "branches": [
+        "pytest",
+        "-q",
+        "tests/domain",
+        "--cov=cockpit.domain",
+        "--cov-branch",
+        "--cov-fail-under=100",
+        "--cov-report=term-missing:skip-covered",
+    ],
 }
 
 

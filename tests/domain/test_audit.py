@@ -132,8 +132,8 @@ GOOD = legacy_fields(document(), NOW)
         b'{"state":"OPEN"}',
         b'{"state":"TRIPPED","tripped_at":"2025-01-15T10:00:00Z","trip_reason":"EMERGENCY_MANUAL"}',
         *[json.dumps({**GOOD, name: value}).encode() for name, value in
-          [("state", "TRIPPED"), ("state", "CLOSED"), ("event_id", "other"), ("epoch", 8), ("epoch", True), ("epoch", "7"),
-           ("epoch", 7.0)]],
+          [("state", "TRIPPED"), ("state", "CLOSED"), ("event_id", "other"), ("epoch", 8), ("epoch", True),
+           ("epoch", "7"), ("epoch", 7.0)]],
     ],
 )  # fmt: skip
 def test_any_other_legacy_value_halts(raw: bytes | None) -> None:  # I4

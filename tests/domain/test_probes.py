@@ -27,9 +27,7 @@ BEFORE, AFTER = START + timedelta(seconds=30), START + timedelta(seconds=60)
 
 
 def result(at: int, passed: bool = True, **changes: object) -> ProbeResult:
-    made = ProbeResult(
-        "run-1", at, RUN.probes[at], EPOCH, "operator1", passed, 12.5, "read 12 ms", BEFORE
-    )
+    made = ProbeResult("run-1", at, RUN.probes[at], EPOCH, "operator1", passed, 12.5, "read 12 ms", BEFORE)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
