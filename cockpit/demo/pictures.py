@@ -1,4 +1,4 @@
-"""The README's pictures, drawn by the real screen on the demo's own servers: `python -m cockpit.demo.pictures`.
+"""The README's pictures, drawn by the real screen on a demo: `python -m cockpit.demo.pictures`.
 
 Starts a demo in a folder of its own, drives the screen by its keys through a trip and a resume, saves SVG.
 """

@@ -177,6 +177,8 @@ class Plant:
         address = urlsplit(self._settings.gateway_url or "")
         app = build(Gateway(self.venue, self.gate, self.flight, self._reconcile.set))
         listening = socket.create_server((address.hostname or "127.0.0.1", address.port or 0))
+        # asyncio leaves Nagle's algorithm on for a socket that it did not make: 40 ms for each answer's body.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
         server = _Server(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
