@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from cockpit.config import Settings
 
 def screen(options: argparse.Namespace) -> int:
     """The Textual screen. Trips that wait in the spool are delivered first (late ones say so)."""
+    gc.disable()  # what the start makes stays; the app collects again once its first data stand
     must_be_terminal()
     if options.json:
         raise UsageFault("--json: the screen prints none; `cockpit status --json` does")

@@ -39,7 +39,7 @@ class InTerminal:
         )
         self.process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(config)],
-            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=env, start_new_session=True, close_fds=True,
+            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=env, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
         self.seen = b""

@@ -1,0 +1,300 @@
+"""The screen's shell: starts before it connects, keeps one board, hands it to the panels.
+
+Data comes in through the feeds only; what a person asks goes out through `cockpit.asking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from cockpit.config import Credentials, Settings
+from cockpit.feeds import BreakersRead, DeskRead, Feed, IdentityRead, PostgresFeed, RedisFeed, SourceFailed
+from cockpit.keymap import APP_KEYS, PANELS, remapping_faults
+from cockpit.screens.audit import AuditPanel
+from cockpit.screens.overview import Overview
+from cockpit.screens.panel import Panel
+from cockpit.showing import Showing
+from cockpit.terminal import EndWatch, unusable
+from themes import STYLE_SHEET, THEMES
+from widgets.board import Board
+from widgets.dialog import Dialog
+from widgets.keys import bindings
+from widgets.line import Line
+from widgets.symbols import Alphabet
+
+if TYPE_CHECKING:
+    from cockpit.desk import Desk
+
+OpenDesk = Callable[[Settings, Credentials], "Desk"]
+TICK_S = 1.0
+FIRST_FRAME_S = 0.5
+SETTLED_S = 3.0
+STATUS_S = 12.0
+
+
+class CockpitApp(Showing):
+    """One login's screen. `open_desk` makes the stores; it is called after the first frame."""
+
+    TITLE = "cockpit"
+    CSS_PATH = STYLE_SHEET
+    ENABLE_COMMAND_PALETTE = True
+    DEFAULT_MODE = "overview"
+    MODES: ClassVar[dict[str, Callable[[], Screen[None]]]] = {}  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*PANELS, *APP_KEYS))]
+
+    def __init__(self, settings: Settings, credentials: Credentials, open_desk: OpenDesk) -> None:
+        self.keys_remapped = {} if remapping_faults(settings.keymap) else dict(settings.keymap)
+        super().__init__()
+        self.settings = settings
+        self.credentials = credentials
+        self._open_desk = open_desk
+        self._feeds: list[Feed] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._status: Line = ()
+        self._status_until = 0.0
+        self._drawn_at = 0.0
+        self._connecting = False
+        self.board = Board(
+            settings.profile,
+            credentials.name,
+            settings.catalogue,
+            settings.limits,
+            monotonic=time.monotonic(),
+            now=datetime.now(UTC),
+            gateways=settings.gateways,
+        )
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.add_mode("overview", lambda: Overview(self))
+        self.add_mode("audit", lambda: AuditPanel(self))
+        self.set_keymap(self.keys_remapped)
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        await self.switch_mode("overview")
+        for fault in (*remapping_faults(self.settings.keymap)[:1], *self.settings.warnings[:1]):
+            self.tell(fault, "warn")
+        self.set_timer(FIRST_FRAME_S, self._connect)
+        self.set_timer(SETTLED_S, _collect_from_now)
+        self.set_interval(TICK_S, self._tick)
+
+    def post_display_hook(self) -> None:
+        """A frame is out, unless within a batch. The first one with rows in it is what the stores' import has
+        waited for: neither `call_after_refresh` waits for a first frame to be drawn."""
+        if (
+            not self._connecting
+            and not self._batch_count
+            and isinstance(self.screen, Panel)
+            and self.screen.rows.drawn
+        ):
+            self.call_later(self._connect)
+
+    def _connect(self) -> None:
+        """After the first frame, or a moment after a start that drew none: import the stores, start one loop
+        for each."""
+        if self._connecting:
+            return
+        self._connecting = True
+        self.run_worker(self._start_feeds(), name="connect", exit_on_error=True)
+
+    async def _start_feeds(self) -> None:
+        from cockpit.config import BadSettings
+        from cockpit.domain.refusals import Refused
+
+        await asyncio.sleep(0)
+        try:
+            desk = self._open_desk(self.settings, self.credentials)
+        except (BadSettings, Refused, ValueError) as error:
+            for source in ("redis", "postgres"):
+                self.post_message(SourceFailed(source, str(error)))
+            return
+        self.desk = desk
+        redis = RedisFeed(desk.stores.redis, self.post_message)
+        postgres = PostgresFeed(desk.stores.postgres, self.post_message)
+        self._feeds = [redis, postgres]
+        self._tasks = [
+            asyncio.create_task(redis.watch(), name="redis feed"),
+            asyncio.create_task(postgres.watch(), name="postgres feed"),
+            asyncio.create_task(self.keep_spool(), name="spool"),
+        ]
+
+    async def on_unmount(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.desk is not None:
+            await self.desk.close()
+
+    # -- data in ------------------------------------------------------------------------------------------
+
+    @on(BreakersRead)
+    def breakers_read(self, message: BreakersRead) -> None:
+        self.update_board(breakers=message.snapshot, redis_error=None)
+        self.data_changed()
+
+    @on(DeskRead)
+    def desk_read(self, message: DeskRead) -> None:
+        self.update_board(desk=message.snapshot, desk_error=None)
+        self.data_changed()
+
+    @on(IdentityRead)
+    def identity_read(self, message: IdentityRead) -> None:
+        self.update_board(identity=message.identity, identity_error=message.why)
+
+    @on(SourceFailed)
+    def source_failed(self, message: SourceFailed) -> None:
+        self.update_board(**{"redis_error" if message.source == "redis" else "desk_error": message.why})
+
+    def update_board(self, **changes: object) -> None:
+        """A board with these changes, at this moment, handed to every screen that shows one."""
+        changes |= {"monotonic": time.monotonic(), "now": datetime.now(UTC)}
+        self.board = replace(self.board, **changes)  # type: ignore[arg-type]
+        self._draw()
+
+    def _tick(self) -> None:
+        if time.monotonic() - self._drawn_at >= TICK_S * 0.9:
+            self.update_board()
+
+    def _draw(self) -> None:
+        self._drawn_at = time.monotonic()
+        if not self.is_running or self._exit:
+            return
+        for screen in self.screen_stack:
+            if isinstance(screen, (Panel, Dialog)):
+                screen.follow(self.board)
+
+    def wake_feeds(self) -> None:
+        for feed in self._feeds:
+            feed.wake()
+
+    # -- status -------------------------------------------------------------------------------------------
+
+    @property
+    def status_line(self) -> Line:
+        if self._status and time.monotonic() < self._status_until:
+            return self._status
+        return self.standing_line()
+
+    def tell(self, text: str, style: str = "") -> None:
+        """A line in the status bar, for some seconds."""
+        from widgets.line import plain
+
+        self._status = plain(f" {text}", style)
+        self._status_until = time.monotonic() + STATUS_S
+        self._draw()
+
+    # -- keys ---------------------------------------------------------------------------------------------
+
+    def action_panel(self, name: str) -> None:
+        if not isinstance(self.screen, Dialog):
+            self.switch_mode(name)
+
+    def action_help_quit(self) -> None:
+        from widgets.line import text_of
+
+        self.tell("ctrl+c does nothing here; ctrl+q quits", "warn")
+        if isinstance(self.screen, Dialog):
+            self.screen.say(text_of(self._status).strip())
+
+    # -- the worst case -----------------------------------------------------------------------------------
+
+    def _fatal_error(self) -> None:
+        """One line and a log without local variables: these would hold passwords (I27)."""
+        from rich.text import Text
+
+        from cockpit.crash import record
+
+        error = sys.exc_info()[1] or self._exception
+        self._exit_renderables.append(Text(record(error, self.credentials)))
+        self._close_messages_no_wait()
+
+
+def _collect_from_now() -> None:
+    """End what `cockpit.cli.services` began: modules and classes are never looked at again, the rest is."""
+    gc.freeze()
+    gc.enable()
+
+
+def open_desk(settings: Settings, credentials: Credentials) -> Desk:
+    """This login's stores. Nothing is connected yet; each connects at its first use.
+
+    Raises:
+        BadSettings: an address or the signing key cannot be used.
+    """
+    from backends.gateway import Gateway
+    from backends.postgres_store import PostgresStore
+    from backends.redis_store import RedisStore
+    from backends.signing import KeyRing, canonical, sign_command
+    from cockpit.cli.tripping import login_of, sign_if_possible, trip_ports
+    from cockpit.cli.wiring import (
+        EvidenceShelf,
+        PayloadKey,
+        authority_ring,
+        postgres_address,
+        redis_address,
+        signing_key,
+    )
+    from cockpit.desk import Desk, Stores
+    from cockpit.operations.audit_verify import VerifyPorts
+
+    ring = authority_ring(settings)
+    postgres = PostgresStore(postgres_address(credentials))
+
+    class ReadEvidence(EvidenceShelf):
+        async def ping(self) -> float:
+            begin = time.perf_counter()
+            await self.get("transitions/none.json")
+            return (time.perf_counter() - begin) * 1_000
+
+    evidence = ReadEvidence(settings)
+    verify = VerifyPorts(
+        postgres, evidence, ring, lambda keys: KeyRing({**keys, **settings.authority_keys}), canonical
+    )
+    stores = Stores(
+        login=login_of(credentials),
+        redis=RedisStore(redis_address(credentials), settings.catalogue, ring),
+        postgres=postgres,
+        evidence=evidence,
+        gateway=Gateway(settings.gateway_url) if settings.gateway_url else None,
+        trips=trip_ports(settings, credentials),
+        sign_trip=lambda command: sign_if_possible(command, credentials),
+        sign=lambda command: sign_command(command, signing_key(credentials)),
+        sign_payload=lambda fields: PayloadKey(signing_key(credentials))(fields),  # noqa: PLW0108 - read at use
+        verify=verify,
+    )
+    return Desk(settings, stores)
+
+
+def run(settings: Settings, login: str | None) -> int:
+    """Open the screen as `login` (None: the default one) and stay until it is left. Returns the exit code.
+
+    Raises:
+        BadSettings: no such login.
+    """
+    import os
+
+    credentials = settings.credentials(login)
+    is_tty = bool(sys.__stdin__ and sys.__stdin__.isatty() and sys.__stdout__ and sys.__stdout__.isatty())
+    if why := unusable(os.environ, is_tty):
+        print(f"cockpit: {why}", file=sys.stderr)  # noqa: T201
+        return 2
+    Alphabet.choose(getattr(sys.__stdout__, "encoding", None))
+    app = CockpitApp(settings, credentials, open_desk)
+    if not (sys.__stderr__ and sys.__stderr__.isatty()):
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # Textual draws there, and `2>log` took it away
+    with EndWatch(app.leave_at_once):
+        code = app.run()
+    return code if code is not None else (app.return_code or 0)

@@ -1,0 +1,130 @@
+"""What every panel has: the header, the banner, a list, a status line and the keys that work now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Final, Protocol
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from cockpit.keymap import APP_KEYS, PANELS, shown_key
+from widgets.banner import banner
+from widgets.board import Board
+from widgets.header import header
+from widgets.keys import Key
+from widgets.line import Line, cut, fit, width
+from widgets.line_view import LINE_CLASSES, LineView
+from widgets.row_list import RowList
+
+
+class Banner(LineView):
+    """Lines that fill the width with their last colour."""
+
+    def line_at(self, y: int, cells: int) -> Line:
+        line = cut(super().line_at(y, cells), cells)
+        pad = cells - width(line)
+        return (*line, (fit("", pad), line[-1][1])) if line and pad > 0 else line
+
+
+_GIVES_WAY: Final = ("palette", "filter", "details", "panel.audit", "acknowledge", "verify-trip")
+"""Keys that the footer leaves out first where it is too narrow; `?` lists them all."""
+
+
+class Host(Protocol):
+    """What a panel asks of the app."""
+
+    board: Board
+    keys_remapped: Mapping[str, str]
+
+    @property
+    def status_line(self) -> Line: ...
+
+
+class Panel(Screen[None]):
+    """One panel. Subclasses name their list's id, their own keys, and draw in `board_changed`."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (112, "-wide")]  # noqa: RUF012 - as Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-tight"), (32, "-roomy")]  # noqa: RUF012
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(LINE_CLASSES)
+    AUTO_FOCUS: ClassVar[str | None] = None
+    LIST: ClassVar[str] = "#list"
+    KEYS: ClassVar[Sequence[Key]] = ()
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self.host = host
+        self.filter_text = ""
+
+    def compose(self) -> ComposeResult:
+        yield LineView(id="header")
+        yield Banner(id="banner")
+        yield from self.parts()
+        yield LineView(id="status")
+        yield LineView(id="keys")
+
+    def parts(self) -> Iterable[Widget]:
+        return ()
+
+    def on_mount(self) -> None:
+        self.set_focus(self.query_one(self.LIST))
+        self.follow(self.host.board)
+
+    def on_resize(self) -> None:
+        self.follow(self.host.board)
+
+    def on_screen_resume(self) -> None:
+        self.follow(self.host.board)
+
+    def follow(self, board: Board) -> None:
+        """Draw this board. Only what differs from what stands there reaches the terminal."""
+        if not self.is_mounted or not self.size.width:
+            return
+        cells = self.size.width
+        self.query_one("#header", LineView).show([header(board, cells)])
+        self.query_one("#banner", LineView).show(banner(board))
+        self.board_changed(board, cells)
+        self.query_one("#status", LineView).show([self.host.status_line])
+        self.query_one("#keys", LineView).show([self._footer(board, cells)])
+
+    def board_changed(self, board: Board, cells: int) -> None:
+        """Draw the panel's own part."""
+
+    def works(self, key: Key, board: Board) -> bool:
+        """Whether a key would do something now; the footer dims the others."""
+        return True
+
+    @property
+    def rows(self) -> RowList:
+        return self.query_one(self.LIST, RowList)
+
+    def _footer(self, board: Board, cells: int) -> Line:
+        """The keys that work now, as far as the width reaches; what is refused now is left out where it
+        would push out what works."""
+        shown = [key for key in (*self.KEYS, *PANELS, *APP_KEYS) if key.footer]
+        working = [key for key in shown if self.works(key, board)]
+        line = self._key_words(shown, working)
+        spare = ["", *_GIVES_WAY]
+        while width(line) > cells and spare:
+            gone = spare.pop(0)
+            working = [key for key in working if key.key_id != gone]
+            line = self._key_words(working, working)
+        return cut(line, cells)
+
+    def _key_words(self, keys: Sequence[Key], working: Sequence[Key]) -> Line:
+        spans: list[tuple[str, str]] = []
+        for key in keys:
+            works = key in working
+            spans.append((f" {shown_key(key, self.host.keys_remapped)}", "key" if works else "dim"))
+            spans.append((f" {key.label} ", "" if works else "dim"))
+        return tuple(spans)
+
+    def action_move(self, by: int) -> None:
+        self.rows.move(by)
+
+    def action_page(self, pages: int) -> None:
+        self.rows.move(pages * self.rows.page())
+
+    def action_edge(self, end: int) -> None:
+        self.rows.move(end * 1_000_000)

@@ -1,0 +1,125 @@
+"""Rows, banner and header as pure functions of a board: no terminal, no store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.documents import Document, Epoch, Reading, effective
+from cockpit.domain.limits import Limits
+from cockpit.domain.snapshots import BreakerSnapshot
+from cockpit.domain.states import State
+from cockpit.keymap import ALL, remapping_faults
+from widgets.banner import banner
+from widgets.board import Board, PendingTrip
+from widgets.breaker_rows import breaker_row, row_line
+from widgets.header import header
+from widgets.line import text_of, width
+from widgets.symbols import ascii_only, to_ascii
+
+NOW = datetime(2026, 11, 21, 3, 16, tzinfo=UTC)
+CATALOGUE = Catalogue.build(["execution", "risk"], ["BTC-USD", "ETH-USD"], ["momentum"])
+BTC = BreakerId("instrument:BTC-USD")
+RUN = "a" * 40
+
+
+def reading(name: BreakerId, state: State) -> Reading:
+    epoch = Epoch(RUN, 3)
+    document = Document(
+        name, state, epoch, CATALOGUE.ancestors(name), 1, "operator1", "latency", "feed is far behind",
+        "event", NOW - timedelta(minutes=4), run_deadline=NOW, quiet_until=NOW + timedelta(seconds=9),
+        size_share=Decimal("0.25"),
+    )  # fmt: skip
+    return Reading(name, state, epoch, document)
+
+
+def board(age_s: float = 0.2, error: str | None = None, **states: State) -> Board:
+    chosen = {BreakerId(name.replace("__", ":").replace("_", "-")): state for name, state in states.items()}
+    readings = {name: reading(name, chosen.get(name, State.CLOSED)) for name in CATALOGUE.ids}
+    folded = {name: effective(name, readings, CATALOGUE) for name in CATALOGUE.ids}
+    snapshot = BreakerSnapshot(readings, folded, RUN, NOW, True, (), NOW, 100.0)
+    return Board(
+        "demo", "operator1", CATALOGUE, Limits(), 100.0 + age_s, NOW + timedelta(seconds=age_s),
+        breakers=snapshot, redis_error=error,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", [79, 119, 199])
+@pytest.mark.parametrize("state", list(State))
+def test_no_state_without_its_meaning(state: State, cells: int) -> None:
+    shown = board(**{"global": state})
+    text = text_of(row_line(breaker_row(shown, GLOBAL), cells))
+    assert state.label in text
+    assert len(text) <= cells
+
+
+def test_a_child_names_who_halts_it_and_keeps_its_own_state() -> None:
+    row = breaker_row(board(component__execution=State.OPEN), BTC)
+    assert (row.own, row.effective, row.halted_by) == (State.CLOSED, State.OPEN, "component:execution")
+    assert "component:execution" in text_of(row_line(row, 119))
+
+
+@pytest.mark.parametrize(("age_s", "error"), [(40.0, None), (40.0, "connection refused"), (0.1, "timed out")])
+@pytest.mark.parametrize("cells", [79, 119])
+def test_unreadable_is_never_halted_and_never_good(
+    age_s: float, error: str | None, cells: int
+) -> None:  # I25
+    old = board(age_s, error)
+    row, top = text_of(row_line(breaker_row(old, BTC), cells)), text_of(banner(old)[0])
+    for text in (row, top):
+        assert "UNREADABLE" in text
+        assert "HALTED" not in text
+        assert "MAY" in text
+    assert all("banner-good" not in style for _, style in banner(old)[0])
+    assert "last CLOSED" in row
+
+
+def test_a_pending_trip_is_not_halted_yet() -> None:
+    sent = PendingTrip(BTC, "e", NOW, "in the spool")
+    waiting = replace(board(), local_pending=(sent,))
+    assert "PENDING · NOT HALTED YET" in text_of(row_line(breaker_row(waiting, BTC), 79))
+    assert any("PENDING · NOT HALTED YET" in text_of(line) for line in banner(waiting))
+    halted = replace(board(instrument__BTC_USD=State.OPEN), local_pending=(sent,))
+    assert breaker_row(halted, BTC).pending is False
+
+
+def test_the_banner_says_what_is_halted_since_when_by_whom_and_why() -> None:
+    text = text_of(banner(board(component__execution=State.OPEN))[0])
+    for part in ("HALTED by component:execution", "since 03:12 (4 min)", "operator1", "latency: feed is far"):
+        assert part in text
+    assert text_of(banner(board())[0]).strip() == "● ALL TRADING: CLOSED · TRADING"
+
+
+@pytest.mark.parametrize("cells", [80, 120])
+def test_the_header_fits_and_names_every_light(cells: int) -> None:
+    line = header(board(), cells)
+    assert width(line) <= cells
+    for name in ("operator1", "redis", "evidence", "authority", "chain"):
+        assert name in text_of(line)
+
+
+def test_every_key_has_one_id_and_no_screen_uses_one_twice() -> None:
+    assert len({key.key_id for key in ALL}) == len(ALL)
+    assert remapping_faults({}) == []
+    assert "no binding" in remapping_faults({"fly": "x"})[0]
+    assert "means both" in remapping_faults({"trip": "h"})[0]
+
+
+@pytest.mark.parametrize(
+    ("term", "encoding", "expected"),
+    [("xterm", "utf-8", False), ("linux", "UTF-8", True), ("vt100", "utf-8", True), ("xterm", "ascii", True)],
+)
+def test_ascii_where_symbols_would_not_show(term: str, encoding: str, expected: bool) -> None:  # F22
+    assert ascii_only({"TERM": term}, encoding) is expected
+
+
+def test_states_stay_apart_in_ascii() -> None:
+    words = {
+        to_ascii(text_of(row_line(breaker_row(board(**{"global": state}), GLOBAL), 79))) for state in State
+    }
+    assert len(words) == len(State)
+    assert all(word.isascii() for word in words)

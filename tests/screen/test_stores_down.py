@@ -1,0 +1,59 @@
+"""A store goes away under the screen: what it says then is true, and trips are kept (F8, F9, F10, I25)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cockpit.config import Credentials
+from tests.screen.conftest import cockpit
+from tests.trading_platform import Platform
+
+NOTES = "feed lags by more than five seconds"
+NOWHERE_REDIS = "redis://operator1:x@127.0.0.1:1/0"
+NOWHERE_POSTGRES = "postgresql://operator1:x@127.0.0.1:1/none"
+
+
+def without(platform: Platform, redis: bool, postgres: bool) -> Platform:
+    """The platform as a cockpit sees it that cannot reach a store."""
+    found = platform.login("operator1")
+    cut = Credentials(
+        "operator1",
+        NOWHERE_REDIS if redis else found.redis_url,
+        NOWHERE_POSTGRES if postgres else found.postgres_dsn,
+        found.signing_key,
+    )
+    return replace(
+        platform, settings=replace(platform.settings, logins={**platform.settings.logins, "operator1": cut})
+    )
+
+
+async def test_redis_down_is_never_shown_as_halted(platform: Platform, size: tuple[int, int]) -> None:  # I25
+    async with cockpit(without(platform, redis=True, postgres=False), size=size) as screen:
+        await screen.shows("UNREADABLE HERE", "TRADING MAY CONTINUE", "redis DOWN")
+        assert "HALTED by" not in screen.text()
+
+
+async def test_postgres_down_trips_and_says_that_nothing_resumes(platform: Platform) -> None:  # F8
+    await platform.open_for_trading()
+    async with cockpit(without(platform, redis=False, postgres=True)) as screen:
+        await screen.shows("ALL TRADING: CLOSED", "NOTHING CAN RESUME: Postgres unreadable")
+        screen.app.screen.rows.select("instrument:BTC-USD")
+        await screen.press("t")
+        await screen.shows("open orders unknown")
+        await screen.press("2", "enter")
+        await screen.type(NOTES)
+        await screen.press("ctrl+s")
+        await screen.shows("HALTED by instrument:BTC-USD")
+
+
+async def test_both_down_the_trip_is_kept_and_shown_as_pending(platform: Platform) -> None:  # F10
+    async with cockpit(without(platform, redis=True, postgres=True)) as screen:
+        await screen.shows("UNREADABLE HERE")
+        screen.app.screen.rows.select("instrument:BTC-USD")
+        await screen.press("t", "2", "enter")
+        await screen.type(NOTES)
+        await screen.press("ctrl+s")
+        await screen.shows("PENDING · NOT HALTED YET: instrument:BTC-USD", "in the spool of this machine")
+    await platform.open_for_trading()
+    async with cockpit(platform) as screen:  # the next start delivers it
+        await screen.shows("HALTED by instrument:BTC-USD", timeout_s=15)

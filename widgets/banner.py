@@ -1,0 +1,152 @@
+"""The banner: within a glance, what is halted and why. Pure lines of the board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.states import State
+from cockpit.domain.text import clean
+from widgets.board import Board
+from widgets.line import Line
+from widgets.symbols import STATE_SYMBOL
+from widgets.times import ago, clock, countdown, span
+
+
+def banner(board: Board) -> list[Line]:
+    """One line on the state of trading, and one for each thing that somebody must know now."""
+    lines = [_trading(board)]
+    if board.pending:
+        lines.append(_pending(board))
+    if alarm := _authority(board):
+        lines.append(alarm)
+    lines += _alarms(board)
+    if waiting := _waiting(board):
+        lines.append(waiting)
+    return lines[:4]
+
+
+def imposers(board: Board) -> list[BreakerId]:
+    """The breakers that impose a state other than CLOSED: strictest first, then in the table's order."""
+    if board.breakers is None:
+        return []
+    found = dict.fromkeys(
+        each.halted_by for each in board.breakers.effective.values() if each.halted_by is not None
+    )
+    order = {name: index for index, name in enumerate(board.catalogue.ids)}
+
+    def rank(name: BreakerId) -> tuple[int, int]:
+        effective = board.effective(name)
+        return (-(effective.state.strictness if effective else 3), order.get(name, 0))
+
+    return sorted(found, key=rank)
+
+
+def _trading(board: Board) -> Line:
+    if board.connecting:
+        return ((" connecting to Redis… nothing read yet", "banner-unknown"),)
+    if not board.redis_readable:
+        return _unreadable(board)
+    halting = imposers(board)
+    if not halting:
+        return ((f" {STATE_SYMBOL[State.CLOSED]} ALL TRADING: {State.CLOSED.label}", "banner-good"),)
+    first = halting[0]
+    state = board.effective(first)
+    worst = state.state if state else State.OPEN
+    what = "ALL TRADING " if first == GLOBAL else ""
+    symbol, style = STATE_SYMBOL[worst], "banner-bad" if worst is State.OPEN else "banner-warn"
+    others = _others(halting[1:])
+    head = f" {symbol} {what}{worst.meaning} by {first}{others}"
+    return ((head, style), (f" · {_why(board, first, worst)}", style))
+
+
+def _others(names: Sequence[BreakerId]) -> str:
+    return f" +{len(names)} more" if names else ""
+
+
+def _why(board: Board, breaker_id: BreakerId, state: State) -> str:
+    story, reading = board.story(breaker_id), board.reading(breaker_id)
+    parts = []
+    if story.since:
+        parts.append(f"since {clock(story.since, board.now)} ({ago(story.since, board.redis_now)})")
+    document = reading.document if reading else None
+    if document and state is State.QUIET_PERIOD:
+        parts.append(f"size ×{document.size_share}, {countdown(document.quiet_until, board.redis_now)} left")
+    if document and state is State.HALF_OPEN:
+        parts.append(f"{countdown(document.run_deadline, board.redis_now)} left")
+    if story.actor:
+        parts.append(clean(story.actor, 40))
+    why = ": ".join(part for part in (clean(story.reason, 40), clean(story.notes, 200)) if part)
+    if why:
+        parts.append(why)
+    elif reading and reading.doubt:
+        parts.append(clean(reading.doubt, 200))
+    return " · ".join(parts)
+
+
+def _unreadable(board: Board) -> Line:
+    why = clean(board.redis_error or "no answer", 80)
+    if board.breakers is None:
+        return ((f" ? UNREADABLE HERE · TRADING MAY CONTINUE · Redis: {why}", "banner-unknown"),)
+    worst = board.effective(GLOBAL)
+    last = worst.state.value if worst else "unread"
+    age = span(board.redis_age_s or 0)
+    return (
+        (
+            f" ? UNREADABLE HERE · last {last} {age} ago · TRADING MAY CONTINUE · Redis: {why}",
+            "banner-unknown",
+        ),
+    )
+
+
+def _pending(board: Board) -> Line:
+    names = ", ".join(dict.fromkeys(clean(trip.breaker_id, 80) for trip in board.pending))
+    note = clean(board.pending[0].note, 120)
+    return ((f" ◌ PENDING · NOT HALTED YET: {names} · {note}", "banner-bad"),)
+
+
+def _authority(board: Board) -> Line | None:
+    if board.desk is None and board.desk_error:
+        return ((" ! NOTHING CAN RESUME: Postgres unreadable here · trips work", "banner-warn"),)
+    silent = board.authority_silent_s
+    if silent is None or (board.desk_readable and board.authority_alive):
+        return None
+    if not board.desk_readable:
+        age = span(board.desk_age_s or 0)
+        return ((f" ! NOTHING CAN RESUME: Postgres unreadable here for {age} · trips work", "banner-warn"),)
+    lease = board.desk.lease if board.desk else None
+    if lease is None:
+        return ((" ! NOTHING CAN RESUME: no authority has ever run here · trips work", "banner-warn"),)
+    return (
+        (
+            f" ! NOTHING CAN RESUME: authority silent since {clock(lease.renewed_at, board.desk_now)}"
+            f" ({span(silent)}) · trips work",
+            "banner-warn",
+        ),
+    )
+
+
+def _alarms(board: Board) -> list[Line]:
+    alarms = board.authority_status.get("alarms")
+    if not board.desk_readable or not isinstance(alarms, list):
+        return []
+    lines: list[Line] = []
+    for alarm in alarms[:1]:
+        if isinstance(alarm, dict):
+            text = " ".join(
+                clean(str(alarm.get(name) or ""), 120) for name in ("kind", "breaker_id", "message")
+            )
+            more = f" (+{len(alarms) - 1} more)" if len(alarms) > 1 else ""
+            lines.append(((f" ! ALARM: {text}{more}", "banner-warn"),))
+    return lines
+
+
+def _waiting(board: Board) -> Line | None:
+    rows = board.waiting()
+    if not rows:
+        return None
+    first = rows[0]
+    more = f" (+{len(rows) - 1} more)" if len(rows) > 1 else ""
+    what, who = clean(first.breaker_id or "?", 80), clean(first.login, 40)
+    words = f" ▸ waits for a second person's approval: {what}, asked by {who}{more} · A"
+    return ((words, "banner-warn"),)

@@ -1,0 +1,226 @@
+"""What the screen knows at one moment, and how old each part of it is. Pure: `now` is part of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from cockpit.domain.breakers import BreakerId, Catalogue
+from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
+from cockpit.domain.documents import Effective, Epoch, Reading, parse_rfc3339
+from cockpit.domain.limits import Limits
+from cockpit.domain.permissions import Identity
+from cockpit.domain.snapshots import BreakerSnapshot
+from cockpit.domain.states import State
+from cockpit.domain.text import clean
+
+STALE_AFTER_S: Final = 3.0
+_RECORDED: Final = "recorded in Postgres; the authority applies it when Redis answers"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTrip:
+    """A trip of this machine that Redis has not confirmed: it halts nothing yet."""
+
+    breaker_id: str
+    event_id: str
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Why a breaker is in its state: since when, by whom, for what. Empty where nothing is known."""
+
+    since: datetime | None = None
+    actor: str = ""
+    reason: str = ""
+    notes: str = ""
+    event_id: str = ""
+    claimed: bool = False  # read from the stream, where anybody may write
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """The last verification that this cockpit ran itself. `ok` None: none yet, or running."""
+
+    ok: bool | None = None
+    text: str = "not verified here yet"
+    at: datetime | None = None
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that panels draw. `monotonic` is this process's clock (s), `now` this machine's (UTC).
+
+    `redis_error` and `desk_error` are why the last reading failed, None where it did not.
+    """
+
+    profile: str
+    login: str
+    catalogue: Catalogue
+    limits: Limits
+    monotonic: float
+    now: datetime
+    identity: Identity | None = None
+    identity_error: str | None = None
+    breakers: BreakerSnapshot | None = None
+    desk: DeskSnapshot | None = None
+    redis_error: str | None = None
+    desk_error: str | None = None
+    redis_asked_at: float = 0.0
+    local_pending: tuple[PendingTrip, ...] = ()
+    gateways: tuple[str, ...] = ()
+    audit_check: AuditCheck = field(default_factory=AuditCheck)
+
+    @property
+    def redis_age_s(self) -> float | None:
+        return None if self.breakers is None else max(0.0, self.monotonic - self.breakers.monotonic)
+
+    @property
+    def desk_age_s(self) -> float | None:
+        return None if self.desk is None else max(0.0, self.monotonic - self.desk.monotonic)
+
+    @property
+    def connecting(self) -> bool:
+        """Nothing has been read and nothing has failed: the first seconds."""
+        return self.breakers is None and self.redis_error is None
+
+    @property
+    def redis_readable(self) -> bool:
+        """Whether what stands here about the breakers is what Redis says now (I25)."""
+        age = self.redis_age_s
+        return age is not None and age <= STALE_AFTER_S and self.redis_error is None
+
+    @property
+    def desk_readable(self) -> bool:
+        age = self.desk_age_s
+        return age is not None and age <= STALE_AFTER_S and self.desk_error is None
+
+    @property
+    def redis_now(self) -> datetime:
+        """The Redis server's clock, carried on by our own monotonic one (I13)."""
+        if self.breakers is None:
+            return self.now
+        return self.breakers.server_time + timedelta(seconds=self.redis_age_s or 0.0)
+
+    @property
+    def desk_now(self) -> datetime:
+        if self.desk is None:
+            return self.now
+        return self.desk.server_time + timedelta(seconds=self.desk_age_s or 0.0)
+
+    @property
+    def authority_silent_s(self) -> float | None:
+        """Seconds since the authority's last sign of life; None where nothing can be read about it."""
+        if self.desk is None:
+            return None
+        if self.desk.lease is None:
+            return float("inf")
+        return self.desk.lease.age_s + (self.desk_age_s or 0.0)
+
+    @property
+    def authority_alive(self) -> bool:
+        if not self.desk_readable or self.desk is None or self.desk.lease is None:
+            return False
+        return self.desk.lease.alive
+
+    @property
+    def authority_status(self) -> Mapping[str, object]:
+        if self.desk is None or self.desk.lease is None:
+            return {}
+        return self.desk.lease.status
+
+    def reading(self, breaker_id: str) -> Reading | None:
+        return None if self.breakers is None else self.breakers.readings.get(BreakerId(breaker_id))
+
+    def effective(self, breaker_id: str) -> Effective | None:
+        return None if self.breakers is None else self.breakers.effective.get(BreakerId(breaker_id))
+
+    def epoch(self, breaker_id: str) -> Epoch | None:
+        reading = self.reading(breaker_id)
+        return None if reading is None else reading.epoch
+
+    def run(self, breaker_id: str) -> RunRow | None:
+        """The probe run of the breaker's current epoch."""
+        epoch = self.epoch(breaker_id)
+        if self.desk is None or epoch is None:
+            return None
+        return self.desk.run_of(BreakerId(breaker_id), epoch)
+
+    def waiting(self) -> tuple[RequestRow, ...]:
+        """Requests that wait for a second person's approval."""
+        if self.desk is None:
+            return ()
+        return tuple(row for row in self.desk.requests if row.status == "awaiting_approval")
+
+    @property
+    def pending(self) -> tuple[PendingTrip, ...]:
+        """Trips that halt nothing yet: of this machine, and recorded in Postgres for the authority to apply.
+        One whose breaker reads OPEN in Redis is no longer listed."""
+        rows = self.desk.requests if self.desk else ()
+        recorded = tuple(
+            PendingTrip(
+                row.breaker_id or _asked(row, "breaker_id"), row.request_id, row.submitted_at, _RECORDED
+            )
+            for row in rows
+            if row.open and (row.kind or _asked(row, "kind")) == "trip"
+        )
+        return tuple(trip for trip in (*self.local_pending, *recorded) if not self._halted(trip.breaker_id))
+
+    def _halted(self, breaker_id: str) -> bool:
+        effective = self.effective(breaker_id)
+        return self.redis_readable and effective is not None and effective.state is State.OPEN
+
+    def pending_trip(self, breaker_id: str) -> PendingTrip | None:
+        return next((trip for trip in self.pending if trip.breaker_id == breaker_id), None)
+
+    def story(self, breaker_id: str) -> Story:
+        """Who brought the breaker where it is, from whatever source knows its present epoch."""
+        reading = self.reading(breaker_id)
+        if reading is None or reading.epoch is None:
+            return Story()
+        document = reading.document
+        if document is not None and document.epoch == reading.epoch and document.state is reading.state:
+            return Story(
+                document.issued_at, document.actor, document.reason, document.notes, document.event_id
+            )
+        row = self.desk.breakers.get(BreakerId(breaker_id)) if self.desk else None
+        if row is not None and row.run_id == reading.epoch.run_id and row.counter == reading.epoch.counter:
+            return Story(row.since, row.actor, row.reason, row.notes, row.event_id or "")
+        return self._claimed(breaker_id)
+
+    def _claimed(self, breaker_id: str) -> Story:
+        for event in self.breakers.events if self.breakers else ():
+            if event.breaker_id == breaker_id and event.kind == "TRIP":
+                reason, notes = claimed_reason(event.payload)
+                try:
+                    since: datetime | None = parse_rfc3339(event.at)
+                except ValueError:
+                    since = None
+                return Story(since, event.login, reason, notes, event.event_id, claimed=True)
+        return Story()
+
+
+def _asked(row: RequestRow, name: str) -> str:
+    """A field of a request that the authority has not read yet: a claim, and shown as one."""
+    try:
+        fields = json.loads(row.payload)
+    except (ValueError, RecursionError):
+        return ""
+    return clean(str(fields.get(name, "")), 80) if isinstance(fields, dict) else ""
+
+
+def claimed_reason(payload: bytes) -> tuple[str, str]:
+    """Reason and notes that an event's payload claims; empty where it cannot be read."""
+    try:
+        fields = json.loads(payload[:16_384])
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(fields, dict):
+        return "", ""
+    return clean(str(fields.get("reason", "")), 60), clean(str(fields.get("notes", "")), 500)

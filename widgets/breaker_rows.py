@@ -1,0 +1,227 @@
+"""Rows of the breaker table: pure functions of the board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.states import State
+from cockpit.domain.text import clean
+from widgets.board import Board
+from widgets.line import Line, Span, fit
+from widgets.next_steps import steps
+from widgets.symbols import STATE_STYLE, STATE_SYMBOL, UNREADABLE
+from widgets.times import ago, clock, countdown, overdue
+
+STEP_KEYS: Final = {"half_open": "h", "probes": "p", "close": "c", "trip": "t"}
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """What one row of the table is a function of. `own` and `effective` None: never read here."""
+
+    breaker_id: str
+    depth: int
+    own: State | None
+    effective: State | None
+    halted_by: str | None
+    readable: bool
+    connecting: bool
+    pending: bool
+    last_seen: str
+    since: str
+    actor: str
+    reason: str
+    notes: str
+    epoch: str
+    probes: str
+    left: str
+    share: Decimal
+    doubt: str
+    review_due: bool
+    next_keys: str
+
+
+def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
+    reading, effective = board.reading(breaker_id), board.effective(breaker_id)
+    story = board.story(breaker_id)
+    run = board.run(breaker_id)
+    desk_row = board.desk.breakers.get(BreakerId(breaker_id)) if board.desk else None
+    readable = board.redis_readable
+    return BreakerRow(
+        breaker_id=breaker_id,
+        depth=len(board.catalogue.ancestors(BreakerId(breaker_id))),
+        own=reading.state if reading else None,
+        effective=effective.state if effective else None,
+        halted_by=effective.halted_by if effective else None,
+        readable=readable,
+        connecting=board.connecting,
+        pending=board.pending_trip(breaker_id) is not None,
+        last_seen="" if readable or board.breakers is None else ago(board.breakers.observed_at, board.now),
+        since=clock(story.since, board.now) if story.since else "",
+        actor=clean(story.actor, 40) + ("?" if story.claimed and story.actor else ""),
+        reason=clean(story.reason, 40),
+        notes=clean(story.notes, 500),
+        epoch=str(reading.epoch.counter) if reading and reading.epoch else "?",
+        probes=f"{sum(each.passed for each in run.results)}/{len(run.run.probes)}" if run else "",
+        left=_left(board, breaker_id),
+        share=effective.size_share if effective else Decimal(0),
+        doubt=clean(reading.doubt or "", 200) if reading else "",
+        review_due=bool(
+            desk_row
+            and reading
+            and reading.state is not State.CLOSED
+            and overdue(desk_row.review_due_at, board.desk_now)
+        ),
+        next_keys=_next_keys(board, breaker_id),
+    )
+
+
+def _next_keys(board: Board, breaker_id: str) -> str:
+    """The keys of the steps that lead on from here; watching a run that is over is none."""
+    possible = steps(board, breaker_id).possible
+    reading = board.reading(breaker_id)
+    watching = reading is not None and reading.state is State.HALF_OPEN
+    return "".join(
+        key for step, key in STEP_KEYS.items() if step in possible and (step != "probes" or watching)
+    )
+
+
+def _left(board: Board, breaker_id: str) -> str:
+    """What remains of a probe run's or a quiet period's time, by the Redis server's clock."""
+    reading = board.reading(breaker_id)
+    if reading is None or reading.document is None:
+        return ""
+    until: datetime | None = None
+    if reading.state is State.HALF_OPEN:
+        until = reading.document.run_deadline
+    elif reading.state is State.QUIET_PERIOD:
+        until = reading.document.quiet_until
+    return countdown(until, board.redis_now) if until else ""
+
+
+def state_span(state: State | None) -> Span:
+    """Symbol, state and meaning."""
+    if state is None:
+        return (f"{UNREADABLE} unread", "unknown")
+    return (f"{STATE_SYMBOL[state]} {state.label}", STATE_STYLE[state])
+
+
+def own_span(row: BreakerRow) -> Span:
+    """The breaker's own state in few characters; empty where it is the effective one."""
+    if row.own is None or row.own is row.effective:
+        return ("", "")
+    word = {State.QUIET_PERIOD: "QUIET", State.HALF_OPEN: "HALF"}.get(row.own, row.own.value)
+    return (f"{STATE_SYMBOL[row.own]} {word}", STATE_STYLE[row.own])
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    title: str
+    cells: int
+
+
+_NARROW: Final = (
+    Column("breaker", "BREAKER", 24),
+    Column("state", "STATE", 24),
+    Column("own", "OWN", 8),
+    Column("since", "SINCE", 5),
+    Column("actor", "BY", 9),
+    Column("next", "NEXT", 4),
+)
+_WIDE: Final = (
+    Column("breaker", "BREAKER", 25),
+    Column("state", "STATE", 24),
+    Column("own", "OWN", 8),
+    Column("halted_by", "HALTED BY", 19),
+    Column("since", "SINCE", 5),
+    Column("actor", "BY", 9),
+    Column("epoch", "EPOCH", 5),
+    Column("probes", "PROBES", 6),
+    Column("next", "NEXT", 4),
+)
+
+
+def columns(cells: int) -> tuple[Column, ...]:
+    """The columns for a width; what is left over widens the name, or shows reason and notes."""
+    if cells < 112:
+        spare = max(0, cells - sum(each.cells for each in _NARROW) - len(_NARROW))
+        return (Column("breaker", "BREAKER", 24 + min(spare, 16)), *_NARROW[1:])
+    used = sum(each.cells for each in _WIDE) + len(_WIDE)
+    spare = cells - used
+    if spare >= 9:
+        return (*_WIDE, Column("why", "REASON", spare - 1))
+    return _WIDE
+
+
+def heading(cells: int) -> Line:
+    return ((" ", ""), *_spaced([(fit(each.title, each.cells), "title") for each in columns(cells)]))
+
+
+def _spaced(spans: list[Span]) -> Line:
+    """One blank after each but the last."""
+    return (*((text + " ", style) for text, style in spans[:-1]), spans[-1])
+
+
+def row_line(row: BreakerRow, cells: int) -> Line:
+    """One row. Data that is not fresh is dimmed whole and says so in its own words."""
+    name = fit(" " * row.depth + row.breaker_id, columns(cells)[0].cells)
+    if row.pending:
+        rest = "◌ PENDING · NOT HALTED YET · trip not confirmed by Redis"
+        return ((name + " ", "strong"), (rest, "warn"))
+    if row.connecting:
+        return ((name + " ", "dim"), ("connecting…", "dim"))
+    if not row.readable:
+        return ((name + " ", "dim"), (unreadable_words(row, cells - len(name) - 1), "unknown"))
+    spans: list[Span] = []
+    for column in columns(cells):
+        text, style = (
+            (name, "strong" if row.halted_by == row.breaker_id else "")
+            if column.name == "breaker"
+            else _cell(row, column)
+        )
+        spans.append((fit(text, column.cells), style))
+    return _spaced(spans)
+
+
+def unreadable_words(row: BreakerRow, cells: int = 200) -> str:
+    """Never 'halted': this cockpit cannot see it, the gates may."""
+    if row.effective is None:
+        return "? UNREADABLE HERE · TRADING MAY CONTINUE"
+    full = f"? UNREADABLE HERE · last {row.effective.value} {row.last_seen} ago · TRADING MAY CONTINUE"
+    if len(full) <= cells:
+        return full
+    return f"? UNREADABLE · last {row.effective.value} {row.last_seen} ago · MAY TRADE"
+
+
+def _cell(row: BreakerRow, column: Column) -> Span:
+    match column.name:
+        case "state":
+            text, style = state_span(row.effective)
+            if row.left and row.own is row.effective and column.cells - len(text) > len(row.left):
+                text = f"{text} {row.left}"
+            return (text, style)
+        case "own":
+            return own_span(row)
+        case "halted_by":
+            above = row.halted_by if row.halted_by != row.breaker_id else None
+            return (above or ("itself" if row.halted_by else ""), "" if above else "dim")
+        case "since":
+            return (
+                row.since[-5:] if len(row.since) > 5 else row.since,
+                "" if row.own is not State.CLOSED else "dim",
+            )
+        case "actor":
+            return (row.actor, "" if row.own is not State.CLOSED else "dim")
+        case "epoch":
+            return (row.epoch.rjust(5), "dim")
+        case "probes":
+            return (row.probes, "")
+        case "next":
+            return ("REVIEW" if row.review_due and column.cells > 5 else row.next_keys, "key")
+        case _:
+            return (": ".join(part for part in (row.reason, row.notes) if part) or row.doubt, "dim")

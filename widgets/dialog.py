@@ -1,0 +1,157 @@
+"""What every dialog has: a frame, a title, live lines, a foot that says what stands in the way.
+
+A dialog's target is fixed when it is made; it follows the board, so that a trip that arrives meanwhile is
+told before anything is confirmed (F6). It returns a typed wish and does nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Generic, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from cockpit.domain.documents import Epoch
+from cockpit.domain.text import MAX_NOTES, MIN_NOTES, BadNotes, justification
+from widgets.board import Board
+from widgets.choice import Choice
+from widgets.keys import CONFIRM, LEAVE, bindings
+from widgets.line import Line
+from widgets.line_view import LINE_CLASSES, LineView
+
+ResultT = TypeVar("ResultT")
+
+
+class Dialog(ModalScreen[ResultT], Generic[ResultT]):
+    """A modal screen on one target. Subclasses yield their parts from `parts` and draw in `board_changed`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings((CONFIRM, LEAVE)),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(LINE_CLASSES)
+    AUTO_FOCUS: ClassVar[str | None] = None
+    TITLE_STYLE: ClassVar[str] = "strong"
+
+    class Ready(Message):
+        """The dialog stands and takes keys."""
+
+    def __init__(self, title: str, board: Board, *, target: str = "", classes: str = "") -> None:
+        super().__init__(classes=classes)
+        self.board = board
+        self.target = target
+        self.epoch: Epoch | None = board.epoch(target) if target else None
+        self._title = title
+        self._said = False
+        self.ready = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="frame"):
+            yield LineView([((self._title, self.TITLE_STYLE),)], id="title")
+            yield from self.parts()
+            yield LineView([(("", ""),)], id="foot")
+
+    def parts(self) -> Iterable[Widget]:
+        return ()
+
+    def on_mount(self) -> None:
+        self.board_changed(self.board)
+        self.prepare()
+        self.hint()
+        self.ready = True
+        self.app.post_message(self.Ready())
+
+    def prepare(self) -> None:
+        """Fill and focus what is there from the start. (Textual calls `on_mount` of every class in turn, so
+        subclasses use this.)"""
+
+    def on_resize(self) -> None:
+        self.follow(self.board)
+
+    def follow(self, board: Board) -> None:
+        """A newer board: draw it."""
+        self.board = board
+        if self.ready and self.query("#body"):  # a dialog that is going away has no body any more
+            self.board_changed(board)
+
+    def board_changed(self, board: Board) -> None:
+        """Draw what depends on the board."""
+
+    @property
+    def cells(self) -> int:
+        """Width of the lines inside the frame."""
+        return max(20, min(self.size.width, 104) - 4)
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the target was tripped anew since the dialog was opened."""
+        return bool(self.target) and self.board.epoch(self.target) != self.epoch
+
+    def foot(self, line: Line) -> None:
+        for foot in self.query("#foot").results(LineView):
+            foot.show([line])
+
+    def say(self, text: str, style: str = "warn") -> None:
+        """A word about what was just pressed; stays until the next change."""
+        self._said = True
+        self.foot(((text, style),))
+
+    def hint(self) -> None:
+        """What the keys do here."""
+        self.foot(((f"{LEAVE.display} leaves", "dim"),))
+
+    def settle(self) -> None:
+        """Something changed: what was said is over."""
+        if self._said:
+            self._said = False
+        self.hint()
+
+    @on(Choice.TypedAt)
+    def typed_at_a_button(self) -> None:
+        self.say("what you type goes nowhere: this is a button; tab or ↓ goes to the next field")
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_confirm(self) -> None:
+        """Nothing to confirm, unless a subclass says otherwise."""
+
+
+class NotesInput(Input):
+    """One line of justification. No blinking cursor: it would cost 2.5 KB/s."""
+
+    def __init__(self, value: str = "", *, id: str = "notes") -> None:
+        super().__init__(value, id=id, max_length=MAX_NOTES + 100, compact=True, select_on_focus=False)
+        self.cursor_blink = False
+
+
+def notes_fault(text: str) -> str | None:
+    """Why the notes do not count yet."""
+    try:
+        justification(text)
+    except BadNotes as error:
+        return str(error)
+    return None
+
+
+def notes_count(text: str) -> Line:
+    """`12/20` until they are enough, then what is left."""
+    length = len(" ".join(text.split()))
+    if length < MIN_NOTES:
+        return ((f" {length}/{MIN_NOTES} needed", "warn"),)
+    if length > MAX_NOTES:
+        return ((f" {length - MAX_NOTES} too many", "bad"),)
+    return ((f" {length} of {MAX_NOTES} ✓", "good"),)
+
+
+def choices(*pairs: tuple[str, str]) -> Iterable[Choice]:
+    """Buttons of (id, label)."""
+    return [Choice(label, id=name) for name, label in pairs]

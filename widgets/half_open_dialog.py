@@ -1,0 +1,205 @@
+"""The half-open dialog: what fails first, what a person must answer for, what passes in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input
+
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.checklist import ITEMS, LIVE, VOUCHED, Finding, failing
+from cockpit.domain.documents import Epoch
+from cockpit.domain.text import clean, justification
+from widgets.board import Board
+from widgets.choice import Choice
+from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
+from widgets.line import Line, cut, join, wrap
+from widgets.line_view import LineView
+from widgets.next_steps import steps
+from widgets.row_list import RowList
+from widgets.times import clock
+
+_TEXTS: Final = {item.item_id: item.text for item in ITEMS}
+_FAILING_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpenWish:
+    """`epoch` is the one that the dialog showed from its first moment to its last."""
+
+    breaker_id: BreakerId
+    epoch: Epoch
+    notes: str
+    checked: tuple[str, ...]
+
+
+class VouchList(RowList):
+    """Each item is vouched for by itself: there is no key for all of them."""
+
+    KEEPS_CURSOR = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j,J", "step(1)", show=False),
+        Binding("up,k,K", "step(-1)", show=False),
+        Binding("space,enter", "vouch", show=False, id="dialog.toggle"),
+    ]
+
+    def action_step(self, by: int) -> None:
+        before = self.key
+        self.move(by)
+        if self.key == before:
+            self.screen.focus_next() if by > 0 else self.screen.focus_previous()
+
+    def action_vouch(self) -> None:
+        dialog = self.screen
+        if isinstance(dialog, HalfOpenDialog) and self.key is not None:
+            dialog.toggle(self.key)
+
+
+class HalfOpenDialog(Dialog[HalfOpenWish | None]):
+    """Returns a `HalfOpenWish`, or None. Opens with Cancel focused."""
+
+    TITLE_STYLE = "probing"
+
+    def __init__(self, breaker_id: str, board: Board, notes: str = "") -> None:
+        approval = breaker_id in board.limits.approval_scopes
+        end = "asks a second person, then runs the probes" if approval else "runs the probes at once"
+        super().__init__(f"HALF-OPEN {breaker_id} · {end}", board, target=breaker_id, classes="-loosen")
+        self._findings: Sequence[Finding] | None = None
+        self._checked: set[str] = set()
+        self._notes = notes
+
+    def parts(self) -> Iterable[Widget]:
+        yield LineView(id="body")
+        yield VouchList(id="vouched")
+        with Horizontal(classes="field"):
+            yield LineView([(("notes", "title"),)], classes="field-label")
+            yield NotesInput(self._notes)
+            yield LineView([notes_count(self._notes)], id="count", classes="field-count")
+        with Horizontal(id="buttons"):
+            yield from choices(("confirm", "Half-open and probe (ctrl+s)"), ("cancel", "Cancel"))
+
+    def prepare(self) -> None:
+        vouched = self.query_one(VouchList)
+        vouched.styles.height = len(VOUCHED)
+        vouched.rows([item.item_id for item in VOUCHED], self._vouch_line)
+        self.set_focus(self.query_one("#cancel"))
+
+    @property
+    def read(self) -> bool:
+        """Whether the live items have been read."""
+        return self._findings is not None
+
+    def findings(self, found: Sequence[Finding]) -> None:
+        """What the live items read just now."""
+        self._findings = found
+        if self.ready:
+            self.follow(self.board)
+            self.settle()
+
+    def board_changed(self, board: Board) -> None:
+        story = board.story(self.target)
+        lines: list[Line] = []
+        if self.overtaken:
+            who = clean(story.actor, 40) or "somebody"
+            lines.append(((f"TRIPPED ANEW by {who} since this opened: leave (esc) and look again", "bad"),))
+        why = ": ".join(part for part in (clean(story.reason, 40), clean(story.notes, 300)) if part)
+        tripped = f"tripped {clock(story.since, board.redis_now)} by {clean(story.actor, 40) or '?'} · {why}"
+        lines.append((("trip   ", "title"), (tripped, "")))
+        lines += self._live_lines()
+        lines.append((("you answer for (space):", "title"),))
+        self.query_one("#body", LineView).show([cut(line, self.cells) for line in lines])
+
+    def _live_lines(self) -> list[Line]:
+        if self._findings is None:
+            return [(("checks ", "title"), ("reading…", "dim"))]
+        bad = failing(self._findings)
+        lines: list[Line] = []
+        for finding in bad[:_FAILING_SHOWN]:
+            text = f"{finding.item_id}: {clean(finding.line, 200)}"
+            first, *more = wrap(text, self.cells - 3, 2, "warn")
+            lines.append(((" ✗ ", "bad"), *first))
+            lines += [(("   ", ""), *line) for line in more]
+        if len(bad) > _FAILING_SHOWN:
+            lines.append(((f"   and {len(bad) - _FAILING_SHOWN} more fail", "bad"),))
+        failed = {finding.item_id for finding in bad}
+        good = [item.item_id for item in LIVE if item.item_id not in failed]
+        if good:
+            lines.append(((f" ✓ {len(good)} of {len(LIVE)} pass: ", "good"), (", ".join(good), "dim")))
+        return lines
+
+    def _typed(self) -> str:
+        return self.query_one("#notes", Input).value
+
+    def fault(self) -> str | None:
+        """What stands in the way, the gravest first; None where ctrl+s would ask for it."""
+        if self.overtaken or self.epoch is None:
+            return "tripped anew since this opened; leave (esc) and look again"
+        if blocked := steps(self.board, self.target).why_not("half_open"):
+            return blocked
+        if self._findings is None:
+            return "the checks are still being read"
+        if bad := failing(self._findings):
+            return f"{bad[0].item_id} fails" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+        missing = [item for item in VOUCHED if item.item_id not in self._checked]
+        if missing:
+            return f"not answered for: {missing[0].text}" + (
+                f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            )
+        return notes_fault(self._typed())
+
+    def hint(self) -> None:
+        fault = self.fault()
+        if fault is None:
+            self.foot(
+                (
+                    ("ctrl+s", "key"),
+                    (" half-opens and starts the probe run · ", ""),
+                    ("esc", "key"),
+                    (" leaves", "dim"),
+                )
+            )
+        else:
+            self.foot(join([((fault, "dim"),), (("tab", "key"), (" next field", "dim"))], " · "))
+        self.query_one("#confirm", Choice).dim(fault is not None)
+
+    def toggle(self, item_id: str) -> None:
+        self._checked ^= {item_id}
+        self.query_one(VouchList).rows([item.item_id for item in VOUCHED], self._vouch_line)
+        self.settle()
+
+    def action_confirm(self) -> None:
+        fault = self.fault()
+        if fault is not None or self.epoch is None:
+            self.say(f"not yet: {fault}")
+            return
+        checked = tuple(item.item_id for item in VOUCHED if item.item_id in self._checked)
+        self.dismiss(HalfOpenWish(BreakerId(self.target), self.epoch, justification(self._typed()), checked))
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        self.query_one("#count", LineView).show([notes_count(event.value)])
+        self.settle()
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        if fault := self.fault():
+            self.say(f"not yet: {fault}")
+        else:
+            self.set_focus(self.query_one("#confirm"))
+
+    @on(Choice.Pressed)
+    def pressed(self, event: Choice.Pressed) -> None:
+        if event.choice.id == "confirm":
+            self.action_confirm()
+        else:
+            self.action_leave()
+
+    def _vouch_line(self, key: str, cells: int) -> Line:
+        done = key in self._checked
+        return ((f"[{'x' if done else ' '}] ", "good" if done else "key"), (_TEXTS[key], ""))

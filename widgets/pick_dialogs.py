@@ -1,0 +1,287 @@
+"""Dialogs on a list: approve another person's request, acknowledge an open incident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input
+
+from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.desk import IncidentRow, RequestRow
+from cockpit.domain.text import MAX_NOTES, clean
+from widgets.board import Board
+from widgets.choice import Choice
+from widgets.dialog import Dialog, NotesInput, choices
+from widgets.event_rows import details_of
+from widgets.line import Line, cut, fit, wrap
+from widgets.line_view import LineView
+from widgets.row_list import RowList
+from widgets.times import ago, clock, countdown
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveWish:
+    request_id: str
+    breaker_id: BreakerId
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeWish:
+    incident_id: str
+    breaker_id: BreakerId
+    notes: str
+
+
+class PickList(RowList):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j,J", "step(1)", show=False),
+        Binding("up,k,K", "step(-1)", show=False),
+        Binding("enter", "go_on", show=False),
+    ]
+
+    def action_step(self, by: int) -> None:
+        self.move(by)
+
+    def action_go_on(self) -> None:
+        self.screen.set_focus(self.screen.query_one("#notes"))
+
+
+class ApproveDialog(Dialog[ApproveWish | None]):
+    """Requests that wait for a second person. The one under the cursor when ctrl+s is pressed is approved;
+    one that appears or goes meanwhile moves no cursor onto another without saying so."""
+
+    TITLE_STYLE = "probing"
+
+    def __init__(self, board: Board) -> None:
+        super().__init__("APPROVALS · what waits for a second person", board, classes="-loosen")
+        self._fixed: str | None = None
+
+    def parts(self) -> Iterable[Widget]:
+        yield PickList(id="list", empty="nothing waits for an approval")
+        yield LineView(id="body")
+        with Horizontal(classes="field"):
+            yield LineView([(("notes", "title"),)], classes="field-label")
+            yield NotesInput()
+            yield LineView([((" optional", "dim"),)], id="count", classes="field-count")
+        with Horizontal(id="buttons"):
+            yield from choices(("confirm", "Approve (ctrl+s)"), ("cancel", "Cancel"))
+
+    def prepare(self) -> None:
+        self.query_one(PickList).styles.height = 4
+        self._fixed = self.query_one(PickList).key
+        self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
+
+    def _row(self, request_id: str | None) -> RequestRow | None:
+        return next((row for row in self.board.waiting() if row.request_id == request_id), None)
+
+    def board_changed(self, board: Board) -> None:
+        picks = self.query_one(PickList)
+        picks.rows([row.request_id for row in board.waiting()], self._line)
+        row = self._row(self._fixed or picks.key)
+        lines: list[Line] = []
+        if row is not None:
+            asked = details_of(row.payload)
+            lines += wrap(f"notes: {asked.get('notes') or '-'}", self.cells, 2)
+            lines.append(
+                (
+                    (
+                        "covers its half-open and its close, in this epoch only",
+                        "dim",
+                    ),
+                )
+            )
+        self.query_one("#body", LineView).show(lines)
+
+    def _typed(self) -> str:
+        return self.query_one("#notes", Input).value
+
+    def fault(self) -> str | None:
+        row = self._row(self._fixed)
+        if row is None:
+            return (
+                "nothing to approve" if self._fixed is None else "that request no longer waits; choose anew"
+            )
+        me, persons = self.board.identity, self.board.desk.persons if self.board.desk else {}
+        if me is not None and persons.get(row.login, row.login) == me.person_id:
+            return f"{row.login} is you: another person must approve"
+        if not self.board.authority_alive:
+            return "no authority answers; nothing can be approved"
+        if len(self._typed()) > MAX_NOTES:
+            return "the notes are too long"
+        return None
+
+    def hint(self) -> None:
+        fault = self.fault()
+        text: Line = (
+            (("ctrl+s", "key"), (" approves the marked request · ", ""))
+            if fault is None
+            else ((f"{fault} · ", "dim"),)
+        )
+        self.foot((*text, ("esc", "key"), (" leaves", "dim")))
+        self.query_one("#confirm", Choice).dim(fault is not None)
+
+    def action_confirm(self) -> None:
+        row = self._row(self._fixed)
+        fault = self.fault()
+        if fault is not None or row is None:
+            self.say(f"not yet: {fault}")
+            return
+        self.dismiss(
+            ApproveWish(row.request_id, BreakerId(row.breaker_id or ""), " ".join(self._typed().split()))
+        )
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    @on(RowList.Moved)
+    def moved(self, event: RowList.Moved) -> None:
+        if self.query_one(PickList).has_focus or self._fixed is None:
+            self._fixed = event.key
+        self.board_changed(self.board)
+        self.settle()
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        self.settle()
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        self.set_focus(self.query_one("#confirm"))
+
+    @on(Choice.Pressed)
+    def pressed(self, event: Choice.Pressed) -> None:
+        if event.choice.id == "confirm":
+            self.action_confirm()
+        else:
+            self.action_leave()
+
+    def _line(self, key: str, cells: int) -> Line:
+        row = self._row(key)
+        if row is None:
+            return ((key, "dim"),)
+        left = countdown(row.expires_at, self.board.desk_now)
+        kind = clean((row.kind or "?").replace("_", "-"), 20)
+        mark = "▸" if key == self._fixed else " "
+        who = f"asked by {clean(row.login, 40)} {ago(row.submitted_at, self.board.desk_now)} ago"
+        return (
+            (f"{mark} {fit(kind, 10)} {fit(clean(row.breaker_id or '?', 60), 24)} ", "strong"),
+            (who, ""),
+            (f" · expires in {left}", "dim"),
+        )
+
+
+class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
+    """Open incidents; ctrl+s acknowledges the marked one."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__("ACKNOWLEDGE an open incident", board)
+        self._fixed: str | None = None
+
+    def parts(self) -> Iterable[Widget]:
+        yield PickList(id="list", empty="no open incident")
+        yield LineView(id="body")
+        with Horizontal(classes="field"):
+            yield LineView([(("notes", "title"),)], classes="field-label")
+            yield NotesInput()
+            yield LineView([((" optional", "dim"),)], id="count", classes="field-count")
+        with Horizontal(id="buttons"):
+            yield from choices(("confirm", "Acknowledge (ctrl+s)"), ("cancel", "Cancel"))
+
+    def prepare(self) -> None:
+        self.query_one(PickList).styles.height = 6
+        self._fixed = self.query_one(PickList).key
+        self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
+
+    def _open(self) -> tuple[IncidentRow, ...]:
+        rows = self.board.desk.incidents if self.board.desk else ()
+        return tuple(
+            sorted(
+                (row for row in rows if row.status == "open"), key=lambda row: (row.severity, row.opened_at)
+            )
+        )
+
+    def _row(self, incident_id: str | None) -> IncidentRow | None:
+        return next((row for row in self._open() if row.incident_id == incident_id), None)
+
+    def board_changed(self, board: Board) -> None:
+        picks = self.query_one(PickList)
+        picks.rows([row.incident_id for row in self._open()], self._line)
+        row = self._row(self._fixed or picks.key)
+        lines = wrap(row.title, self.cells, 2, "dim") if row else []
+        self.query_one("#body", LineView).show([cut(line, self.cells) for line in lines])
+
+    def _typed(self) -> str:
+        return self.query_one("#notes", Input).value
+
+    def fault(self) -> str | None:
+        if self._row(self._fixed) is None:
+            return (
+                "nothing to acknowledge"
+                if self._fixed is None
+                else "that incident is no longer open; choose anew"
+            )
+        if not self.board.authority_alive:
+            return "no authority answers; it records acknowledgements"
+        return "the notes are too long" if len(self._typed()) > MAX_NOTES else None
+
+    def hint(self) -> None:
+        fault = self.fault()
+        text: Line = (
+            (("ctrl+s", "key"), (" acknowledges the marked incident · ", ""))
+            if fault is None
+            else ((f"{fault} · ", "dim"),)
+        )
+        self.foot((*text, ("esc", "key"), (" leaves", "dim")))
+        self.query_one("#confirm", Choice).dim(fault is not None)
+
+    def action_confirm(self) -> None:
+        row = self._row(self._fixed)
+        fault = self.fault()
+        if fault is not None or row is None:
+            self.say(f"not yet: {fault}")
+            return
+        named = row.breaker_id or GLOBAL
+        breaker_id = BreakerId(named) if named in self.board.catalogue else GLOBAL
+        self.dismiss(AcknowledgeWish(row.incident_id, breaker_id, " ".join(self._typed().split())))
+
+    @on(RowList.Moved)
+    def moved(self, event: RowList.Moved) -> None:
+        if self.query_one(PickList).has_focus or self._fixed is None:
+            self._fixed = event.key
+        self.board_changed(self.board)
+        self.settle()
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        self.settle()
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        self.set_focus(self.query_one("#confirm"))
+
+    @on(Choice.Pressed)
+    def pressed(self, event: Choice.Pressed) -> None:
+        if event.choice.id == "confirm":
+            self.action_confirm()
+        else:
+            self.action_leave()
+
+    def _line(self, key: str, cells: int) -> Line:
+        row = self._row(key)
+        if row is None:
+            return ((key, "dim"),)
+        mark = "▸" if key == self._fixed else " "
+        style = "bad" if row.critical else ""
+        when = clock(row.opened_at, self.board.desk_now)
+        return (
+            (f"{mark} {row.severity} ", style),
+            (f"{when} {fit(clean(row.breaker_id or '-', 60), 22)} ", ""),
+            (clean(row.title, 200), "dim"),
+        )
