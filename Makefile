@@ -10,6 +10,8 @@ COCKPIT := $(VENV)/bin/cockpit
 # The first of these that is Python >= 3.11 makes the environment; PYTHON=… names another.
 PYTHON := python3.11 python3.12 python3.13 python3.14 python3
 UV_VERSION := 0.13.8
+# Test processes, each with servers of its own.
+WORKERS := 2
 PIP := $(PY) -m pip -qq --disable-pip-version-check --no-input
 
 # What an operator typed is handed to the command as it stands, through the environment: `$(value …)` keeps make
@@ -34,7 +36,7 @@ demo: $(VENV)/.runtime ## embedded servers, the trading plant and the screen
 
 .PHONY: test
 test: check ## the checks, then every test suite, and what each took
-	@$(PY) -m pytest -p tests.suites -rfE --check-times=$(VENV)/check-times.json $(PYTEST_ARGS)
+	@$(PY) -m pytest -p tests.suites -n $(WORKERS) --dist loadfile -rfE --check-times=$(VENV)/check-times.json $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, strict types, import contracts

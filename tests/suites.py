@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+NOT_RUN_FAILS = "NOT RUN, and under CI every test must run: "
 
 
 @dataclass(slots=True)
@@ -62,14 +63,9 @@ class SuiteTimes:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if report.skipped and hasattr(report, "wasxfail"):
-            self.expected[suite_of(item.path), report.wasxfail] += 1
-        elif report.skipped:
-            reason = _reason(report.longrepr)
-            self.not_run[suite_of(item.path), reason] += 1
-            if self.strict:
-                report.outcome = "failed"
-                report.longrepr = f"NOT RUN, and under CI every test must run: {reason}"
+        if report.skipped and not hasattr(report, "wasxfail") and self.strict:
+            report.outcome = "failed"
+            report.longrepr = NOT_RUN_FAILS + _reason(report.longrepr)
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -82,17 +78,25 @@ class SuiteTimes:
             self.not_run[suite_of(collector.path), f"{reason} ({collector.path.name}, whole file)"] += 1
             if self.strict:
                 report.outcome = "failed"
-                report.longrepr = f"NOT RUN, and under CI every test must run: {reason}"
+                report.longrepr = NOT_RUN_FAILS + reason
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        path = TESTS.parent / report.nodeid.split("::", 1)[0]
-        self.suites.setdefault(suite_of(path), Suite()).add(report)
+        """Also where other processes ran the tests: what is shown is counted from their reports alone."""
+        name = suite_of(TESTS.parent / report.nodeid.split("::", 1)[0])
+        self.suites.setdefault(name, Suite()).add(report)
+        reason = _reason(report.longrepr)
+        if report.skipped and hasattr(report, "wasxfail"):
+            self.expected[name, report.wasxfail] += 1
+        elif report.skipped or reason.startswith(NOT_RUN_FAILS):
+            self.not_run[name, reason.removeprefix(NOT_RUN_FAILS)] += 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         write = terminalreporter.write_line
         terminalreporter.section("suites")
-        write(f"{'suite':<16}{'passed':>8}{'failed':>8}{'not run':>9}{'seconds':>10}")
+        write(
+            f"{'suite':<16}{'passed':>8}{'failed':>8}{'not run':>9}{'seconds':>10}  (of all workers)"
+        )
         for name, passed, seconds in self.checks:
             write(f"{name:<16}{int(passed):>8}{int(not passed):>8}{0:>9}{seconds:>10.1f}")
         not_run: Counter[str] = Counter()
