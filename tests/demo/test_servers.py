@@ -29,7 +29,7 @@ from cockpit.demo.servers import (
     Valkey,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="is about what root does")
 NO_RETRY = Retry(NoBackoff(), 0)
@@ -70,6 +70,11 @@ def ended(pid: int) -> bool:
 def field(pid: int, name: str) -> list[str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.split()[1:] for line in lines if line.startswith(name + ":"))
+
+
+def closed_checkout() -> Path | None:
+    """The folder above this environment that others than root cannot enter, as in a private clone."""
+    return launch.first_unreachable(Path(sys.prefix), launch.unprivileged_account())
 
 
 def client(valkey: Valkey, **options) -> redis.Redis:
@@ -421,6 +426,10 @@ def test_without_setpriv_the_parents_death_still_ends_a_server(
     )
     spawned.append(parent)
     try:
+        if AS_ROOT and (closed := closed_checkout()):
+            _, complaint = parent.communicate(timeout=20)
+            assert f"FolderNotReachable: {closed} " in complaint
+            return
         pids = pids_of(parent)
         if AS_ROOT:
             assert all(set(field(pid, "Uid")) == {str(launch.unprivileged_account().uid)} for pid in pids)
@@ -509,7 +518,8 @@ def test_without_the_capability_the_error_names_the_folder(tmp_path: Path) -> No
     assert parent.returncode == 1
     assert "FolderNotReachable" in complaint
     assert "--data-dir" in complaint
-    assert str(launch.first_unreachable(closed, launch.unprivileged_account())) in complaint
+    named = closed_checkout() or launch.first_unreachable(closed, launch.unprivileged_account())
+    assert f"FolderNotReachable: {named} " in complaint
 
 
 @needs_root
@@ -536,9 +546,10 @@ def test_an_ordinary_user_runs_both_and_root_can_go_on(spawned: list[subprocess.
     folder.mkdir(mode=0o700)
     os.chown(folder, account.uid, account.gid)
     user: tuple[str, ...] = ("setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups")
-    if any(launch.first_unreachable(path, account) for path in (Path(sys.executable).resolve(), ROOT)):
+    if launch.first_unreachable(Path(sys.executable).resolve(), account) or closed_checkout():
         # This checkout's own Python is closed to others; only reading it is lent.
         user += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+        user += ("--securebits=+no_setuid_fixup",)  # access(2) asks for the real user's capabilities
     try:
         parent = run_parent(folder, wrap=user)
         spawned.append(parent)
