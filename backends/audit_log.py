@@ -60,6 +60,15 @@ class NewEntry:
     evidence_sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LockedHead:
+    """The chain's end, locked by the caller's transaction; `now` was read once it was."""
+
+    seq: int
+    chain_hash: str
+    now: datetime
+
+
 class NotInTransaction(RuntimeError):
     """`append` was called outside a transaction: its lock would end before its work."""
 
@@ -107,10 +116,11 @@ def recorded(
     )
 
 
-async def append(connection: Any, new: NewEntry) -> Entry:
+async def append(connection: Any, new: NewEntry, locked: LockedHead | None = None) -> Entry:
     """Give `new` its place at the end of the chain, inside the caller's transaction (READ COMMITTED).
 
-    Holds the head's lock until that transaction ends. Two round trips.
+    Holds the head's lock until that transaction ends. Two round trips; one where the caller has `locked` the
+    head already and nothing was appended since (a wrong one is refused by the head's trigger).
 
     Raises:
         NotInTransaction: there is none.
@@ -120,11 +130,11 @@ async def append(connection: Any, new: NewEntry) -> Entry:
         raise NotInTransaction("audit entries are appended inside a transaction only")
     if "\0" in new.payload:
         raise ValueError("an audit payload with a NUL character")
-    head = await connection.fetchrow(_LOCK_HEAD)
+    head = locked or LockedHead(**await connection.fetchrow(_LOCK_HEAD))
     entry = Entry(
-        seq=head["seq"] + 1,
+        seq=head.seq + 1,
         event_id=_text(new.event_id),
-        timestamp=head["now"],
+        timestamp=head.now,
         action=new.action.value,
         user_id=_text(new.user_id),
         role=_text(new.role),
@@ -137,7 +147,7 @@ async def append(connection: Any, new: NewEntry) -> Entry:
         payload=new.payload,
         payload_hash=sha256_hex(new.payload.encode()),
         signed_hash=_text(new.signed_hash),
-        prev_hash=head["chain_hash"],
+        prev_hash=head.chain_hash,
         evidence_link=new.evidence_link,
         evidence_sha256=new.evidence_sha256,
     )

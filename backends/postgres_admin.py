@@ -28,6 +28,11 @@ from cockpit.domain.refusals import Code, Refused
 _SQL: Final = files("backends").joinpath("sql")
 _STEPS: Final = ("schema.sql", "triggers.sql", "roles.sql", "database_rights.sql", "rights.sql")
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
+_PEOPLE: Final = """
+SELECT g.login, g.role FROM role_grants g JOIN operators o USING (login)
+ WHERE o.revoked_at IS NULL AND g.revoked_at IS NULL
+   AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())
+"""
 _UPGRADE_LOCK: Final = 0x636F636B706974  # taken only while a schema changes, by owners
 
 
@@ -75,6 +80,12 @@ class PostgresAdmin:
     async def has_login(self, name: str) -> bool:
         async with self._session.use() as connection:
             return bool(await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", name))
+
+    async def people(self) -> Mapping[str, Role]:
+        """Everybody with a grant that holds now."""
+        async with self._session.use() as connection:
+            rows = await connection.fetch(_PEOPLE)
+        return {row["login"]: Role(row["role"]) for row in rows}
 
     async def register_key(self, login: str, key_id: str, public_b64: str) -> None:
         """Register the public half of a service's or the owner's key. A person's goes with `add_operator`."""

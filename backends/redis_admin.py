@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.exceptions import RedisError, ResponseError
@@ -29,6 +29,7 @@ from cockpit.domain.permissions import Role, Service
 from cockpit.domain.refusals import Code, Refused, StoreUnreachable
 from cockpit.domain.text import clean
 
+UserFound = Literal["kept", "mended", "missing"]
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _RESERVED: Final = frozenset({"default", "owner"})
 _REPLICA: Final = re.compile(r"slave\d+")
@@ -96,6 +97,25 @@ class RedisAdmin:
         await self._line.command("ACL", "SETUSER", name, *rules, f"#{digest}")
         await self.save_users()
 
+    async def mend_user(self, name: str, kind: Role | Service, password: str | None) -> UserFound:
+        """Give a user the rights of `kind` again where they differ; its passwords stay. One that is gone is
+        made again with `password`, where that is known (None: it is not)."""
+        reply = await self._line.command("ACL", "GETUSER", name)
+        if reply is None:
+            if not password:
+                return "missing"
+            await self.set_user(name, kind, password)
+            return "mended"
+        if not await self.rights_faults(name, kind):
+            return "kept"
+        fields = dict(zip(reply[::2], reply[1::2], strict=False))
+        digests = [f"#{digest.decode()}" for digest in fields.get(b"passwords", [])]
+        known = await self._line.command("COMMAND", "INFO", "client|setinfo")
+        rules = acl_rules(kind, setinfo=bool(known and known[0]))
+        await self._line.command("ACL", "SETUSER", name, *rules, *digests)
+        await self.save_users()
+        return "mended"
+
     async def remove_user(self, name: str) -> bool:
         """Delete a user, which also ends its connections, and save. False where there was none.
 
@@ -153,7 +173,7 @@ class RedisAdmin:
         for (command, allowed), reply in zip(CHECKS, replies, strict=True):
             if isinstance(reply, RedisError):
                 if "not found" in str(reply):
-                    return (f"Redis has no user {name}: run `cockpit init`",)
+                    return (f"Redis has no user {name}: run `cockpit init`, which mends that",)
                 continue  # a command that this server does not know cannot be run by anyone
             if (reply == b"OK") != (kind in allowed):
                 verb = "may not" if kind in allowed else "may"

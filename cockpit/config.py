@@ -18,7 +18,7 @@ from typing import Final
 from cockpit.config_fields import BadSettings, Table, read_toml, shown
 from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId
 from cockpit.domain.limits import Limits
-from cockpit.domain.probes import ProbeName
+from cockpit.domain.probe_names import ProbeName
 from cockpit.domain.text import clean
 
 __all__ = ["BadSettings", "Credentials", "Settings", "default_path", "load_settings"]

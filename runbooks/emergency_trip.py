@@ -8,8 +8,9 @@ belongs into --password-file, COCKPIT_REDIS_PASSWORD or the settings, not onto t
 user of the machine can read it.
 
 It sends INCR trip:<id>, which halts, and adds an unsigned event, which only tells others sooner: the
-authority finds and audits the trip either way. Nothing here can resume. Source: pause and resume runbook,
-section 7.
+authority finds and audits the trip either way, as unattributed, with the login of the event as a claim; it
+opens a critical incident that somebody has to acknowledge before anything can resume. Nothing here can
+resume. Source: pause and resume runbook, section 7.
 
 Exit codes: 0 tripped, 1 internal error, 2 wrong input, 3 denied to this login, 5 Redis did not answer.
 """
@@ -173,9 +174,11 @@ def outcome(given: argparse.Namespace, event_id: str, counter: Any, note: str) -
         "outcome": "done",
         "delivered": {"redis": True, "postgres": False},
         "message": (
-            f"{given.id} tripped: OPEN, HALTED, epoch {counter}.{note} Next: see at the venue that no order "
-            "leaves any more, write down who halted it and why (the authority audits it unsigned), and "
-            "resume only by `cockpit half-open`, probes and `cockpit close`."
+            f"{given.id} tripped: OPEN, HALTED, epoch {counter}.{note} Next: 1. See at the venue that no "
+            "order leaves any more. 2. Write down that you halted it, why, and the event "
+            f"{event_id}: the authority audits it as unattributed, with your login as a mere claim. "
+            "3. Have the incident that it opens acknowledged (`cockpit incident ack`). 4. Resume only by "
+            "`cockpit half-open`, probes and `cockpit close`."
         ),
     }
 
@@ -384,7 +387,7 @@ def now() -> str:
 
 def safe(text: str) -> str:
     """Nothing that came from outside acts on the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)[:600]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)[:1000]
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cockpit.domain.refusals import EXIT_DONE, EXIT_USAGE, Refusal
 from cockpit.domain.text import clean
-from cockpit.operations.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from cockpit.operations.outcomes import Outcome
 
 
 class UsageFault(Exception):
@@ -44,6 +47,8 @@ def of_outcome(
 def failure(changes: bool, breaker_id: str | None, message: str, exit_code: int, code: str) -> Answer:
     """A command that came to nothing. `changes`: it is one that prints the contract's outcome object."""
     if changes:
+        from cockpit.operations.outcomes import Outcome  # not for what only reads, as the screen's start does
+
         return of_outcome(Outcome(breaker_id, "refused", message, exit_code))
     return Answer({"error": {"code": code, "message": message}}, (), exit_code, (message,))
 

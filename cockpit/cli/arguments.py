@@ -124,6 +124,16 @@ def _verify(parser: Parser) -> None:
     parser.add_argument("--full", action="store_true", help="from the first entry, against every signed head")
 
 
+def _reanchor(parser: Parser) -> None:
+    _notes(parser)
+    parser.add_argument(
+        "--head",
+        metavar="SEQ:HASH",
+        help="the head that you accept; without it the one that a waiting request names, else the newest",
+    )
+    _yes(parser)
+
+
 def _tail(parser: Parser) -> None:
     parser.add_argument("--count", metavar="N", default="20", help="how many entries (20)")
 
@@ -180,6 +190,9 @@ COMMANDS: Final[dict[str, CommandSpec]] = {
     "audit verify": CommandSpec("verify the audit chain", "auditing:verify", _verify),
     "audit tail": CommandSpec("the newest audit entries", "auditing:tail", _tail),
     "audit export": CommandSpec("audit entries as JSON lines", "auditing:export", _export),
+    "audit reanchor": CommandSpec(
+        "accept a damaged chain's head; takes two safety-admins", "auditing:reanchor", _reanchor, changes=True
+    ),
     "admin add-operator": CommandSpec("register a login", "owner:add_operator", _add_operator),
     "admin revoke": CommandSpec("revoke a login", "owner:revoke", _revoke),
     "keygen": CommandSpec("make a signing key", "owner:keygen", _keygen),
@@ -277,8 +290,8 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "Exit codes: 0 done, 1 internal error, 2 wrong input, 3 denied by role, 4 refused by a safety",
-            "rule, 5 a store is unreachable (a trip is then pending), 6 verification failed.",
+            "Exit codes: 0 done, 1 internal error, 2 wrong input, 3 denied by role, 4 refused or awaiting a",
+            "second person, 5 a store is unreachable (a trip is then pending), 6 verification failed.",
             "",
         )
     )

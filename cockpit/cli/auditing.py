@@ -1,4 +1,4 @@
-"""audit verify, tail and export."""
+"""audit verify, tail, export and reanchor."""
 
 from __future__ import annotations
 
@@ -8,18 +8,34 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cockpit.cli.answers import Answer, UsageFault
-from cockpit.cli.wiring import EvidenceShelf, authority_ring, open_postgres, settings_of, whole
+from cockpit.cli.resuming import decided
+from cockpit.cli.wiring import (
+    EvidenceShelf,
+    authority_ring,
+    must_acknowledge,
+    open_postgres,
+    settings_of,
+    whole,
+)
 from cockpit.config import Settings
 from cockpit.domain.audit import ChainBroken, Entry
+from cockpit.domain.breakers import GLOBAL
+from cockpit.domain.commands import Kind
+from cockpit.domain.desk import DeskSnapshot
 from cockpit.domain.documents import MAX_COUNTER, rfc3339
 from cockpit.domain.refusals import EXIT_UNVERIFIED
+from cockpit.domain.text import clean, justification
+from cockpit.operations import resume
 from cockpit.operations.audit_verify import VerifyPorts
 from cockpit.operations.audit_verify import verify as verify_chain_and_heads
+from cockpit.operations.outcomes import Outcome
+from cockpit.operations.signed_heads import parse_target, target_of
 
 if TYPE_CHECKING:
     from backends.postgres_store import PostgresStore
@@ -59,16 +75,53 @@ async def _verify(settings: Settings, options: argparse.Namespace) -> Answer:
         "entries_verified": found.entries,
         "from_seq": found.start.seq,
         "anchors_checked": found.anchors,
+        "damaged": [
+            {"first": each.first, "last": each.at.seq, "accepted_by": each.by, "accepted_at": each.signed_at}
+            for each in found.damaged
+        ],
     }
     reach = "from the first entry" if found.start.seq == 0 else f"from the signed head {found.start.seq}"
+    beside = " beside the known damage" if found.damaged else ""
     return Answer(
         document,
         (
-            f"intact {reach} to entry {found.head.seq}",
+            *(each.line for each in found.damaged),
+            f"intact{beside} {reach} to entry {found.head.seq}",
             f"head     {found.head.chain_hash}",
             f"anchors  {found.anchors} signed head(s) checked",
         ),
     )
+
+
+def reanchor(options: argparse.Namespace) -> Answer:
+    """Accept the chain's head as it stands, after damage; the second safety-admin accepts the same one."""
+    notes = justification(options.notes)
+    must_acknowledge(options, GLOBAL, "the audit chain is damaged below the head that you accept")
+    head = options.head
+    if head is not None:
+        try:
+            parse_target(head)
+        except ValueError as error:
+            raise UsageFault(f"--head: {clean(head, 80)!r} is no head; write <seq>:<chain_hash>") from error
+
+    async def ask(ports: resume.ResumePorts) -> Outcome:
+        target = head or _waiting_target(await ports.inbox.snapshot())
+        wish = resume.Wish(Kind.REANCHOR, GLOBAL, notes, target=target)
+        outcome = await resume.ask(wish, ports, datetime.now(UTC))
+        if outcome.word != "pending" or outcome.event_id is None:
+            return outcome
+        message = f"Awaits a second safety-admin who accepts the same head: --head {target}"
+        return replace(outcome, message=message)
+
+    return decided(options, ask)
+
+
+def _waiting_target(desk: DeskSnapshot) -> str:
+    """The head that another person's open request names, else the one that stands now."""
+    for row in desk.requests:
+        if row.kind == Kind.REANCHOR.value and row.status == "awaiting_approval":
+            return str(json.loads(row.payload)["target"])
+    return target_of(desk.head)
 
 
 def tail(options: argparse.Namespace) -> Answer:

@@ -155,20 +155,13 @@ async def _postgres_rights(credentials: Credentials) -> Sequence[Fact]:
 
 async def _logins(credentials: Credentials) -> dict[str, Role | Service]:
     """Who should have which rights: the services, and everybody with a grant that holds now."""
-    from backends.postgres_session import Session
+    from backends.postgres_admin import PostgresAdmin
 
-    session = Session(postgres_address(credentials), command_timeout_s=5.0, application_name="cockpit doctor")
+    admin = PostgresAdmin(postgres_address(credentials))
     try:
-        async with session.use() as connection:
-            rows = await connection.fetch(
-                "SELECT g.login, g.role FROM role_grants g JOIN operators o USING (login)"
-                " WHERE o.revoked_at IS NULL AND g.revoked_at IS NULL"
-                " AND (g.expires_at IS NULL OR g.expires_at > clock_timestamp())"
-            )
-    finally:
-        await session.close()
-    try:
-        people: dict[str, Role | Service] = {row["login"]: Role(row["role"]) for row in rows}
+        people: dict[str, Role | Service] = dict(await admin.people())
     except ValueError as error:
         raise BadSettings(f"role_grants: {error}; the owner mends it") from error
+    finally:
+        await admin.close()
     return people | {service.value: service for service in Service}

@@ -36,6 +36,7 @@ def init(options: argparse.Namespace) -> Answer:
 
 
 async def _init(settings: Settings, options: argparse.Namespace) -> Answer:
+    from cockpit.cli.lost_logins import how_to_mend, known_passwords
     from cockpit.operations import administration
 
     credentials = settings.credentials(options.login or OWNER)
@@ -52,13 +53,15 @@ async def _init(settings: Settings, options: argparse.Namespace) -> Answer:
             owner=_login(credentials),
             owner_key=owner_key,
             authority_key=authority_key,
-            known=[name for name, found in held.items() if found],
+            known=known_passwords(settings, [name for name, found in held.items() if found]),
         )
     files = [str(_write_credentials(settings, login, None)) for login in done.services]
     messages = [f"credentials written to {file}" for file in files]
     if authority_key.key_id not in settings.authority_keys:
         line = f'{authority_key.key_id} = "{authority_key.public_b64}"'
         messages.append(f"add to [authority_keys] of every config and gate: {line}")
+    messages += [f"Redis had lost {name}, or its rights; mended" for name in done.mended]
+    messages += [how_to_mend(name, kind) for name, kind in done.lost.items()]
     genesis = "genesis granted" if done.genesis else "nothing is closed by it"
     return Answer(
         {
@@ -66,6 +69,8 @@ async def _init(settings: Settings, options: argparse.Namespace) -> Answer:
             "genesis": done.genesis,
             "seeded": list(done.seeded),
             "credentials": files,
+            "mended": list(done.mended),
+            "lost": sorted(done.lost),
             "authority_key": {"key_id": authority_key.key_id, "public_key": authority_key.public_b64},
         },
         (f"{len(settings.catalogue)} breakers, {len(done.seeded)} of them new; {genesis}",),

@@ -25,7 +25,7 @@ def half_open(options: argparse.Namespace) -> Answer:
     notes, checked = justification(options.notes), parse_checked(options.checked)
     must_acknowledge(options, breaker_id, "probe orders may trade there, and that what you vouch for is so")
     wish = resume.Wish(Kind.HALF_OPEN, breaker_id, notes, checked)
-    return _decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
 def close(options: argparse.Namespace) -> Answer:
@@ -33,26 +33,27 @@ def close(options: argparse.Namespace) -> Answer:
     notes = justification(options.notes)
     must_acknowledge(options, breaker_id, "trading resumes there, at a limited size at first")
     wish = resume.Wish(Kind.CLOSE, breaker_id, notes)
-    return _decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
 def approve(options: argparse.Namespace) -> Answer:
     request_id, notes = _uuid(options.request, "request"), _short_notes(options.notes)
-    return _decided(options, lambda ports: resume.approve(request_id, notes, ports, datetime.now(UTC)))
+    return decided(options, lambda ports: resume.approve(request_id, notes, ports, datetime.now(UTC)))
 
 
 def restore(options: argparse.Namespace) -> Answer:
     wish = resume.Wish(Kind.RESTORE, GLOBAL, _short_notes(options.notes))
-    return _decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
 def acknowledge(options: argparse.Namespace) -> Answer:
     incident, notes = _uuid(options.incident, "incident"), justification(options.notes)
     wish = resume.Wish(Kind.ACKNOWLEDGE, GLOBAL, notes, target=incident)
-    return _decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
-def _decided(options: argparse.Namespace, ask: Ask) -> Answer:
+def decided(options: argparse.Namespace, ask: Ask) -> Answer:
+    """Ask the authority with the stores, login and key of these options, and report what it decided."""
     return of_outcome(asyncio.run(_ask(options, ask)))
 
 

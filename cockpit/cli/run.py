@@ -14,21 +14,11 @@ from cockpit.cli.answers import Answer, UsageFault, emit, failure, of_refusal, o
 from cockpit.cli.arguments import HelpWanted, Invocation, parse, wants_json
 from cockpit.config import BadSettings
 from cockpit.domain.breakers import InvalidBreakerId, UnknownBreaker
-from cockpit.domain.checklist import BadChecked
 from cockpit.domain.reasons import BadReason
 from cockpit.domain.refusals import EXIT_DONE, EXIT_INTERNAL, Refused
 from cockpit.domain.text import BadNotes
 
 EXIT_INTERRUPTED: Final = 130  # by the shell's convention: 128 + SIGINT
-_BAD_INPUT: Final = (
-    UsageFault,
-    BadSettings,
-    BadNotes,
-    BadReason,
-    BadChecked,
-    InvalidBreakerId,
-    UnknownBreaker,
-)
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -50,7 +40,7 @@ def _answer(invocation: Invocation) -> Answer | int:
     try:
         module, _, function = invocation.command.run.partition(":")
         return import_module(f"cockpit.cli.{module}").__dict__[function](invocation.options)  # type: ignore[no-any-return]
-    except _BAD_INPUT as fault:
+    except _bad_input() as fault:
         return of_usage(changes, breaker_id, str(fault))
     except Refused as refused:
         return of_refusal(changes, breaker_id, refused.refusal)
@@ -69,6 +59,13 @@ def _answer(invocation: Invocation) -> Answer | int:
             f"Internal error ({type(error).__name__}); {_log(error)}. runbooks/emergency_trip.py halts too."
         )
         return failure(changes, breaker_id, message, EXIT_INTERNAL, "internal")
+
+
+def _bad_input() -> tuple[type[Exception], ...]:
+    """What says that the input was wrong. Asked for once something was raised: its modules load slowly."""
+    from cockpit.domain.checklist import BadChecked
+
+    return (UsageFault, BadSettings, BadNotes, BadReason, BadChecked, InvalidBreakerId, UnknownBreaker)
 
 
 def _emit(answer: Answer | int, as_json: bool) -> int:

@@ -21,13 +21,24 @@ def screen(options: argparse.Namespace) -> int:
         raise UsageFault("--json: the screen prints none; `cockpit status --json` does")
     settings = settings_of(options)
     credentials = settings.credentials(options.login)
-    from cockpit.cli.tripping import retry_spool
+    if not _is_empty(settings.spool_dir):
+        from cockpit.cli.tripping import retry_spool
 
-    for line in retry_spool(settings, credentials):
-        say(line)
+        for line in retry_spool(settings, credentials):
+            say(line)
     from cockpit.app import run
 
     return run(settings, credentials.name)
+
+
+def _is_empty(spool: Path) -> bool:
+    """Whether there is certainly nothing to deliver, as at nearly every start."""
+    try:
+        return not any(spool.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def must_be_terminal() -> None:

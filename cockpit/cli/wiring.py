@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from cockpit.cli.answers import UsageFault, say
 from cockpit.config import BadSettings, Credentials, Settings, load_settings
 from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.commands import SignedCommand
 from cockpit.domain.refusals import Code, Refused
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from backends.postgres_store import PostgresStore
     from backends.redis_store import RedisStore
     from backends.signing import KeyRing, SigningKey
+    from cockpit.domain.commands import SignedCommand
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -94,6 +94,7 @@ class PayloadKey:
 
     def __call__(self, fields: Mapping[str, object]) -> SignedCommand:
         from backends.signing import canonical
+        from cockpit.domain.commands import SignedCommand
 
         payload = canonical(fields)
         return SignedCommand(payload, self._key.key_id, self._key.sign(payload))

@@ -20,7 +20,7 @@ from cockpit.demo.market import LISTINGS
 from cockpit.demo.private_files import write_private
 from cockpit.demo.traders import STRATEGIES
 from cockpit.domain.breakers import Catalogue
-from cockpit.domain.permissions import Role, Service
+from cockpit.domain.permissions import Role
 from cockpit.operations import administration
 from cockpit.operations.administration import Login
 
@@ -68,10 +68,12 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
     keys = _keys(folder / "keys")
     path = folder / "config.toml"
     catalogue = Catalogue.build(COMPONENTS, LISTINGS, STRATEGIES)
+    held: dict[str, str | None] = {}
     if path.exists():
         _mend_addresses(folder, owner)
-        catalogue = load_settings(path, env={}).catalogue
-    known = [service.value for service in Service] if path.exists() else []
+        before = load_settings(path, env={})
+        catalogue = before.catalogue
+        held = {name: urlsplit(login.redis_url).password for name, login in before.logins.items()}
     postgres, redis = PostgresAdmin(postgres_dsn), RedisAdmin(redis_url)
     try:
         done = await administration.init(
@@ -81,7 +83,7 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
             owner=owner,
             owner_key=keys["owner"],
             authority_key=keys["authority"],
-            known=known,
+            known=held,
         )
         if not path.exists():
             logins = [owner, *done.services]

@@ -12,14 +12,9 @@ from enum import StrEnum
 
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Epoch
+from cockpit.domain.probe_names import ProbeName
 
-
-class ProbeName(StrEnum):
-    PAPER_ORDER = "paper-order"
-    GATEWAY_HEALTH = "gateway-health"
-    LATENCY = "latency"
-    REDIS = "redis-round-trip"
-    POSTGRES = "postgres-round-trip"
+__all__ = ["ProbeName", "ProbeResult", "ProbeRun", "RunStatus", "Verdict", "attestation", "judge"]
 
 
 class RunStatus(StrEnum):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -39,6 +39,7 @@ class NewKey(Key, Protocol):
 class PostgresOwner(Protocol):
     async def upgrade(self, catalogue: Catalogue) -> None: ...
     async def note_counters(self, run_id: str, counters: Mapping[BreakerId, int]) -> None: ...
+    async def people(self) -> Mapping[str, Role]: ...
     async def set_service_login(self, service: Service, password: str | None) -> None: ...
     async def register_key(self, login: str, key_id: str, public_b64: str) -> None: ...
     async def grant_genesis(self, run_id: str, payload: str) -> bool: ...
@@ -60,6 +61,9 @@ class PostgresOwner(Protocol):
 
 class RedisOwner(Protocol):
     async def set_user(self, name: str, kind: Role | Service, password: str) -> None: ...
+    async def mend_user(
+        self, name: str, kind: Role | Service, password: str | None
+    ) -> Literal["kept", "mended", "missing"]: ...
     async def remove_user(self, name: str) -> bool: ...
     async def seed_counters(self, breaker_ids: Iterable[BreakerId]) -> tuple[BreakerId, ...]: ...
     async def untouched(self, breaker_ids: Iterable[BreakerId]) -> bool: ...
@@ -78,12 +82,15 @@ class Login:
 @dataclass(frozen=True, slots=True)
 class Initialised:
     """What `init` did. `services` are the logins that got new passwords; `seeded` the breakers that are new;
-    `genesis` whether the one genesis grant was given now."""
+    `genesis` whether the one genesis grant was given now. `mended` are the Redis users that were gone or had
+    other rights; `lost` those that are gone and whose password nobody here knows, with their roles."""
 
     run_id: str
     services: tuple[Login, ...]
     seeded: tuple[BreakerId, ...]
     genesis: bool
+    mended: tuple[str, ...] = ()
+    lost: Mapping[str, Role | Service] = field(default_factory=dict)
 
 
 async def init(
@@ -94,26 +101,30 @@ async def init(
     owner: Login,
     owner_key: Key,
     authority_key: Key,
-    known: Iterable[str] = (),
+    known: Mapping[str, str | None] | None = None,
 ) -> Initialised:
     """Create or upgrade what the cockpit needs in both stores. Safe to repeat and to be interrupted.
 
     Every breaker gets its first epoch and reads OPEN. Where nothing was ever recorded, neither in the audit
     log nor in Redis, a genesis grant is left for the authority; a repeat gives none and closes nothing.
-    Services that are not in `known` (those whose passwords the settings hold) get fresh passwords.
+    `known` are the logins that the settings hold, with their Redis passwords: a service that is not among
+    them gets fresh ones. Where Redis lost its users (they are neither replicated nor kept without an ACL
+    file), services and people that Postgres knows are made again, as far as their passwords are in `known`.
     """
+    held = known or {}
     await postgres.upgrade(catalogue)
     await postgres.register_key(OWNER, owner_key.key_id, owner_key.public_b64)
     await postgres.register_key(Service.AUTHORITY, authority_key.key_id, authority_key.public_b64)
     services = []
     for service in Service:
-        if service.value in known:
+        if service.value in held:
             await postgres.set_service_login(service, None)
             continue
         login = fresh_login(service.value, owner)
         await postgres.set_service_login(service, _password(login))
         await redis.set_user(service.value, service, _password(login))
         services.append(login)
+    mended, lost = await _mend_users(postgres, redis, held)
     run_id = await redis.run_id()
     genesis = False
     if await redis.untouched(
@@ -122,7 +133,22 @@ async def init(
         genesis = await postgres.grant_genesis(run_id, genesis_payload(catalogue, run_id, owner_key))
     seeded = await redis.seed_counters(catalogue.ids)
     await postgres.note_counters(run_id, dict.fromkeys(seeded, 1))
-    return Initialised(run_id, tuple(services), seeded, genesis)
+    return Initialised(run_id, tuple(services), seeded, genesis, mended, lost)
+
+
+async def _mend_users(
+    postgres: PostgresOwner, redis: RedisOwner, held: Mapping[str, str | None]
+) -> tuple[tuple[str, ...], Mapping[str, Role | Service]]:
+    """Redis users as Postgres knows them: those that had to be mended, and those that cannot be."""
+    expected: dict[str, Role | Service] = {service.value: service for service in Service}
+    mended, lost = [], {}
+    for name, kind in (expected | dict(await postgres.people())).items():
+        found = await redis.mend_user(name, kind, held.get(name))
+        if found == "mended":
+            mended.append(name)
+        elif found == "missing":
+            lost[name] = kind
+    return tuple(mended), lost
 
 
 def genesis_payload(catalogue: Catalogue, run_id: str, owner_key: Key) -> str:

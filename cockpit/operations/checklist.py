@@ -105,7 +105,7 @@ async def _finding(item_id: str, read: Callable[[], Awaitable[Read]]) -> Finding
 
 
 async def _stores(ports: ChecklistPorts) -> Read:
-    times = [await ping() for ping in (ports.redis_ping, ports.postgres_ping, ports.evidence_ping)]
+    times = await asyncio.gather(ports.redis_ping(), ports.postgres_ping(), ports.evidence_ping())
     named = zip(("Redis", "Postgres", "evidence"), times, strict=True)
     return True, ", ".join(f"{name} {elapsed:.1f} ms" for name, elapsed in named), "an answer of each"
 

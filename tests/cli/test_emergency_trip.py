@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import ast
 import os
+import ssl
 import sys
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cockpit.authority.service import running_authority
 from cockpit.domain.reasons import Reason
 from runbooks import emergency_trip
+from tests.authority.desk import until
 from tests.cli.commands import NOTES, Done, cockpit, moved
+from tests.cli.proxies import proxy
 from tests.trading_platform import Platform
 
-SCRIPT = "-S -E runbooks/emergency_trip.py"  # -S: no site-packages at all
+SCRIPT = "-I -S runbooks/emergency_trip.py"  # nothing of ours, nothing of site-packages
 BTC = "instrument:BTC-USD"
 
 
@@ -52,6 +63,76 @@ async def test_it_trips_with_an_address_and_a_password_file_alone(platform: Plat
     assert done.code == 0, done.err
     assert "tripped: OPEN" in done.out
     assert "half-open" in done.out
+
+
+async def test_it_is_audited_as_unattributed_and_says_what_comes_next(platform: Platform) -> None:
+    """Its login is a claim, since nobody signed: a critical incident holds up a resume until acknowledged."""
+    async with running_authority(platform.settings), platform.connection() as connection:
+        done = await emergency(platform.config, BTC, "--notes", NOTES, "--yes", "--json")
+        assert done.code == 0, done.err
+
+        async def audited() -> Any:
+            return await connection.fetchrow(
+                "SELECT user_id, details ->> 'notes' AS notes, details ->> 'attributed' AS attributed"
+                " FROM audit_log WHERE action = 'CIRCUIT_BREAKER_TRIP' AND target = $1",
+                BTC,
+            )
+
+        row = await until(audited)
+        incident = await connection.fetchrow("SELECT severity, status, title FROM incidents")
+    assert (row["user_id"], row["attributed"]) == ("unattributed", "false")
+    assert "claims to be of operator1" in row["notes"]
+    assert tuple(incident) == ("P1", "open", f"Unattributed trip of {BTC}")
+    message = done.document["message"]
+    for wanted in ("at the venue", done.document["event_id"], "unattributed", "incident ack", "half-open"):
+        assert wanted in message
+
+
+async def test_over_tls_and_not_to_a_stranger(platform: Platform, tmp_path: Path) -> None:
+    """`rediss://` with a certificate that is known, and one that is not: then nothing is sent."""
+    certificate = tmp_path / "redis.pem"
+    key = self_signed(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    async with proxy(platform.valkey.port, tls=context) as tls:
+        login = platform.login("admin1").redis_url.replace("redis://", "rediss://")
+        url = login.replace(f":{platform.valkey.port}/", f":{tls.port}/")
+        before = await counter(platform, BTC)
+        stranger = await emergency(None, BTC, "--notes", NOTES, "--yes", COCKPIT_REDIS_URL=url)
+        assert (stranger.code, "NOT HALTED" in stranger.err) == (5, True), stranger.err
+        assert (await counter(platform, BTC), tls.seen) == (before, b"")
+        known = f"{url}?ssl_ca_certs={certificate}"
+        done = await emergency(None, BTC, "--notes", NOTES, "--yes", "--json", COCKPIT_REDIS_URL=known)
+        assert (done.code, done.document["epoch"]) == (0, before + 1), done.err
+
+
+def self_signed(path: Path) -> Path:
+    """A certificate for 127.0.0.1; its key's path."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = path.with_suffix(".key")
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return private
 
 
 async def test_a_denied_login_exits_3(platform: Platform) -> None:

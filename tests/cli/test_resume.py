@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from cockpit.authority.service import running_authority
-from tests.authority.desk import Venue, until, venue
-from tests.cli.commands import NOTES, OUTCOME, Done, cockpit, trip_arguments
+from tests.authority.desk import until
+from tests.cli.bastion import Bastion, manned
+from tests.cli.commands import NOTES, OUTCOME, cockpit, moved, trip_arguments
 from tests.trading_platform import Platform
 
 BTC = "instrument:BTC-USD"
@@ -22,46 +20,10 @@ def platform_limits() -> Mapping[str, object]:
     return {"reset_interval_s": 1, "quiet_period_s": 1, "run_deadline_s": 15}
 
 
-@dataclass(frozen=True, slots=True)
-class Bastion:
-    platform: Platform
-    config: Path
-    venue: Venue
-
-    async def run(self, *arguments: str) -> Done:
-        return await cockpit(self.config, *arguments, "--json")
-
-    async def half_open(self, name: str, login: str = "operator1", checked: str = "all") -> Done:
-        steps = ("half-open", name, "--notes", NOTES, "--checked", checked, "--yes", "--login", login)
-        return await self.run(*steps)
-
-    async def close(self, name: str, login: str = "operator1") -> Done:
-        return await self.run("close", name, "--notes", NOTES, "--yes", "--login", login)
-
-    async def becomes(self, name: str, state: str) -> None:
-        async def reached() -> bool:
-            done = await self.run("status", name)
-            return bool(done.document["breakers"][0]["state"] == state)
-
-        await until(reached, 15)
-
-    async def trip(self, name: str, login: str = "operator1") -> Done:
-        done = await cockpit(self.config, *trip_arguments(name, "--login", login))
-        assert done.code == 0, done.err
-        return done
-
-
 @pytest.fixture
 async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
-    async with venue() as made:
-        config = platform.config.with_name("cli.toml")
-        config.touch(0o600)
-        config.write_text(f'gateway_url = "{made.url}"\n' + platform.config.read_text())
-        settings = replace(platform.settings, gateway_url=made.url)
-        async with running_authority(settings):
-            bastion = Bastion(platform, config, made)
-            await bastion.becomes("global", "CLOSED")
-            yield bastion
+    async with manned(platform) as made:
+        yield made
 
 
 async def test_trip_half_open_probe_close(bastion: Bastion) -> None:  # I1 I9 I10
@@ -219,11 +181,65 @@ async def test_the_authority_runs_as_a_process_and_ends_on_sigterm(platform: Pla
             await process.wait()
 
 
-async def test_a_trip_in_postgres_is_applied_and_labelled_by_the_authority(bastion: Bastion) -> None:  # F9
-    from tests.cli.commands import moved
-
-    config = moved(bastion.config, "away.toml", redis=1)
-    done = await cockpit(config, *trip_arguments(BTC))
+async def test_a_trip_in_postgres_is_applied_by_the_authority(bastion: Bastion) -> None:  # F9
+    """This bastion has no way to Redis; the authority has one, and its answer says who applied the trip."""
+    before = (await bastion.run("status", BTC)).document["breakers"][0]["epoch"]
+    done = await cockpit(moved(bastion.config, "away.toml", redis=1), *trip_arguments(BTC))
+    document = done.document
+    assert (done.code, document["outcome"], document["state"]) == (0, "done", "OPEN"), done.out
+    assert document["delivered"] == {"redis": True, "postgres": True}
+    assert document["epoch"] == before + 1
+    assert "Applied by the authority" in document["message"]
+    async with bastion.platform.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT seq, action, user_id FROM audit_log WHERE event_id = $1", document["event_id"]
+        )
+    assert [tuple(row) for row in rows] == [(document["audit_seq"], "CIRCUIT_BREAKER_TRIP", "operator1")]
     await bastion.becomes(BTC, "OPEN")
-    assert done.document["delivered"]["postgres"] is True
-    assert (done.code, done.document["outcome"]) in {(0, "done"), (5, "pending")}
+
+
+async def test_an_incident_is_acknowledged_once(bastion: Bastion) -> None:
+    async with bastion.platform.connection() as connection:
+        incident = str(
+            await connection.fetchval(
+                "INSERT INTO incidents (severity, title) VALUES ('P1', 'feed is silent')"
+                " RETURNING incident_id"
+            )
+        )
+
+        async def ack(login: str) -> tuple[int, str]:
+            done = await bastion.run("incident", "ack", incident, "--notes", NOTES, "--login", login)
+            assert set(done.document) == OUTCOME
+            return done.code, done.document["message"]
+
+        code, message = await ack("monitor1")
+        assert code == 3, message
+        code, message = await ack("operator1")
+        assert (code, "feed is silent" in message) == (0, True), message
+        row = await connection.fetchrow("SELECT status, acknowledged_by FROM incidents")
+        assert tuple(row) == ("acknowledged", "operator1")
+        assert (await ack("operator1"))[0] == 4
+        notes = await connection.fetchval("SELECT notes FROM incident_events")
+    assert notes == NOTES
+
+
+async def test_restore_after_a_loss(bastion: Bastion) -> None:  # F1 I1
+    await bastion.trip("instrument:ETH-USD")
+    async with bastion.platform.redis_line() as line:
+        await line.command("FLUSHALL")
+    async with bastion.platform.connection() as connection:
+
+        async def noticed() -> bool:
+            return bool(
+                await connection.fetchval(
+                    "SELECT count(*) FROM audit_log WHERE action = 'STATE_LOSS_DETECTED'"
+                )
+            )
+
+        await until(noticed)
+    await bastion.becomes(BTC, "OPEN")
+    assert (await bastion.run("restore", "--login", "operator1")).code == 3
+    done = await bastion.run("restore", "--login", "admin1", "--notes", NOTES)
+    assert (done.code, done.document["outcome"]) == (0, "done"), done.out
+    await bastion.becomes(BTC, "CLOSED")
+    await bastion.becomes("instrument:ETH-USD", "OPEN")

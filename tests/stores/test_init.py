@@ -47,7 +47,7 @@ class Empty:
             owner=self.owner,
             owner_key=self.owner_key,
             authority_key=self.authority_key,
-            known=known or ("authority", "gateway"),
+            known=dict.fromkeys(known or ("authority", "gateway")),
         )
 
 

@@ -1,0 +1,308 @@
+"""The main job on one real demo, in the order in which a new user would try it: halt, prove, resume.
+
+The tests share the demo and build on each other: each begins where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.exceptions import RedisError
+
+from cockpit.domain.probes import RunStatus
+from cockpit.domain.states import State
+from tests.authority.desk import until
+from tests.cli.commands import OUTCOME
+from tests.demo.test_session import command_of
+from tests.e2e.attempts import POSTGRES, inbox_rows, redis_attempts
+from tests.e2e.demo import PEOPLE, World, started, strictness
+from tests.screen.conftest import Cockpit
+from widgets.close_dialog import CloseDialog
+from widgets.half_open_dialog import HalfOpenDialog
+from widgets.views import RunView, VerificationView
+
+BTC, ETH, SOL = "instrument:BTC-USD", "instrument:ETH-USD", "instrument:SOL-USD"
+SLOW = {"latency_ms": 180}  # within its bound of 300: the probes pass, and take long enough to interfere
+ORDERS = "SELECT count(*) FROM recent_orders WHERE symbol = $1 AND NOT paper AND NOT reduce_only"
+TICKS = tuple(f"✓ {word}" for word in "halt gateways no automations event audit evidence".split())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with started(tmp_path_factory.mktemp("main-job") / "data") as made:
+        yield made
+
+
+async def cursor_to(screen: Cockpit, name: str) -> None:
+    """The cursor on this breaker, by keys."""
+    rows: Any = screen.app.screen.rows  # type: ignore[attr-defined]
+    await screen.until(lambda: name in rows.keys)
+    for _ in rows.keys:
+        if rows.key == name:
+            return
+        await screen.press("j")
+    assert rows.key == name
+
+
+async def fill_half_open(screen: Cockpit) -> None:
+    await screen.press("h")
+    await screen.until(lambda: isinstance(screen.app.screen, HalfOpenDialog) and screen.app.screen.read)
+    await screen.press("tab", *(key for _ in range(5) for key in ("space", "down")))
+    await screen.type("root cause found and mended by venue")
+
+
+async def ready_to_ask(screen: Cockpit) -> None:
+    """Until nothing on the checklist fails: it looks back thirty seconds."""
+
+    def clear() -> bool:
+        dialog = screen.app.screen
+        return isinstance(dialog, HalfOpenDialog) and dialog.fault() is None
+
+    await screen.until(clear, 45)
+
+
+async def test_by_keys_at_80_by_24(world: World) -> None:  # I1 I7 I9 I10 I11 I25
+    """Trip, see orders stop and the checks tick, half-open, a fault while the probes run, back to OPEN,
+    refused while it lasts, healed, proved, closed, TRADING after the quiet period."""
+    async with world.screen("operator1") as screen, world.gateway() as http:
+        await screen.shows("ALL TRADING: CLOSED · TRADING", "operator-act")
+        await until(lambda: world.query(f"{ORDERS} HAVING count(*) > 3", "BTC-USD"), 15)
+        await cursor_to(screen, BTC)
+        await trip_by_keys(screen)
+        await orders_stop(world)
+
+        (await http.put("/faults", json=SLOW)).raise_for_status()
+        await fill_half_open(screen)
+        await ready_to_ask(screen)
+        await screen.press("ctrl+s")
+        await screen.until(lambda: running(screen))
+        assert (await world.gate())[BTC].effective_state is State.HALF_OPEN
+        (await http.put("/faults", json={"reject_rate": 1})).raise_for_status()
+        await screen.until(lambda: isinstance(screen.app.screen, RunView))
+        await screen.shows("FAILED: ", "✗ paper-order", "✗ latency", "back to OPEN")
+        assert (await world.gate())[BTC].effective_state is State.OPEN
+        await screen.press("escape")
+
+        await refused_while_it_lasts(world, screen)
+        (await http.delete("/faults")).raise_for_status()
+        await ready_to_ask(screen)  # the dialog stayed open, and follows what it reads
+        await screen.press("ctrl+s")
+        await screen.until(lambda: isinstance(screen.app.screen, RunView))
+        await screen.shows("PASSED", "press c")
+        await screen.press("c")
+        await screen.until(lambda: isinstance(screen.app.screen, CloseDialog))
+        await screen.press("tab")
+        await screen.type("probes passed and the feed is healthy")
+        await screen.press("ctrl+s")
+        await screen.until(lambda: state_on(screen) is State.QUIET_PERIOD)
+        await screen.shows("LIMITED")
+    epochs = await world.query(
+        "SELECT array_agg(status ORDER BY started_at) FROM probe_runs WHERE breaker_id = $1", BTC
+    )
+    assert epochs == ["failed", "passed"]
+
+
+def state_on(screen: Cockpit) -> State | None:
+    reading = screen.app.board.reading(BTC)
+    return reading.state if reading else None
+
+
+def running(screen: Cockpit) -> bool:
+    row = screen.app.board.run(BTC)
+    return row is not None and row.run.status is RunStatus.RUNNING
+
+
+async def trip_by_keys(screen: Cockpit) -> None:
+    await screen.press("t", "2", "enter")
+    await screen.type("feed lags by more than five seconds")
+    await screen.press("ctrl+s")
+    await screen.until(lambda: isinstance(screen.app.screen, VerificationView))
+    await screen.shows(*TICKS)
+    await screen.press("escape")
+    await screen.shows("OPEN · HALTED")
+
+
+async def orders_stop(world: World) -> None:
+    """While another instrument goes on trading, this one places nothing more."""
+    before = await world.query(ORDERS, "BTC-USD")
+    others = await world.query(ORDERS, "ETH-USD")
+    await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "ETH-USD", others + 2), 15)
+    assert await world.query(ORDERS, "BTC-USD") == before
+
+
+async def refused_while_it_lasts(world: World, screen: Cockpit) -> None:
+    """By the screen and by the authority, in words that say what was read and what is wanted."""
+    await fill_half_open(screen)
+    await screen.shows("✗", "the venue rejected")
+    await screen.press("ctrl+s")
+    assert isinstance(screen.app.screen, HalfOpenDialog)
+    said = " ".join(screen.top().split())
+    assert "fails and 1 more" in said, said
+    assert "of the last 10 own checks" in said and "(wanted at most 2.0% rejected)" in said, said
+    refused = await world.half_open(BTC)
+    assert (refused.code, refused.document["outcome"]) == (4, "refused"), refused.out
+    words = refused.document["message"]
+    assert "gateway: " in words and "of the last 10 own checks" in words, words
+    assert "wanted healthy, no API error in 5 min" in words, words
+    assert (await world.gate())[BTC].effective_state is State.OPEN
+
+
+async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
+    """The same with `--json` and exit codes, while the first breaker's quiet period runs; and one reset a
+    minute."""
+    tripped = await world.trip(ETH)
+    assert (tripped.code, tripped.document["state"]) == (0, "OPEN"), tripped.err
+    early = await world.close(ETH)
+    assert (early.code, early.document["outcome"]) == (4, "refused")
+
+    async def half_open() -> bool:  # until the rejected orders of the last test are thirty seconds old
+        done = await world.half_open(ETH)
+        assert set(done.document) == OUTCOME
+        assert done.code == 0 or "error-rate" in done.document["message"], done.document
+        return done.code == 0
+
+    await until(half_open, 45)
+    probed = await world.run("probe", ETH)
+    assert probed.code == 0, probed.err
+    assert [each["passed"] for each in probed.document["probes"]] == [True] * 5
+    second = await world.close(ETH)
+    assert second.code == 4
+    assert "reset" in second.document["message"].lower(), second.document
+    assert (await world.breaker(ETH))["state"] == "HALF_OPEN"
+    await world.restart_authority(reset_interval_s=1)
+    closed = await world.close(ETH)
+    assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.err
+    assert closed.document["delivered"] == {"redis": True, "postgres": True}
+    limited = (await world.gate())[ETH]
+    assert (limited.effective_state, str(limited.size_share)) == (State.QUIET_PERIOD, "0.25")
+    await world.becomes(BTC, "CLOSED", 30)
+    took = await world.query(
+        "SELECT extract(epoch FROM max(timestamp) FILTER (WHERE action = 'CIRCUIT_BREAKER_QUIET_END')"
+        " - max(timestamp) FILTER (WHERE action = 'CIRCUIT_BREAKER_RESET')) FROM audit_log WHERE target = $1",
+        BTC,
+    )
+    assert took >= 20  # I13: the quiet period, by the stores' clock
+    orders = await world.query(ORDERS, "BTC-USD")
+    await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "BTC-USD", orders + 2), 15)
+
+
+async def test_global_takes_a_second_person(world: World) -> None:  # I19 I20 F16
+    assert (await world.trip("global")).code == 3
+    assert (await world.trip("global", "admin1")).code == 0
+    assert {each.halted_by for each in (await world.gate()).values()} == {"global"}
+    assert (await world.half_open("global")).code == 3
+    asked = await world.half_open("global", "admin1")
+    assert (asked.code, asked.document["outcome"]) == (4, "pending"), asked.document
+    request = asked.document["event_id"]
+    himself = await world.run("approve", request, login="admin1")
+    assert himself.code != 0
+    assert "person" in himself.document["message"]
+    assert await world.query(
+        "SELECT count(*) FROM audit_log WHERE action IN ('DENIED', 'REFUSED') AND user_id = 'admin1'"
+        " AND event_id = $1",
+        himself.document["event_id"],
+    )
+    assert (await world.breaker("global"))["state"] == "OPEN"
+    approved = await world.run("approve", request, login="admin2")
+    assert approved.code == 0, approved.document
+    await world.becomes("global", "HALF_OPEN")
+    probed = await world.run("probe", "global", login="admin1")
+    assert probed.code == 0, probed.document
+    closed = await world.close("global", "admin1")
+    assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.document
+
+
+@pytest.mark.parametrize("login", PEOPLE)
+async def test_no_raw_connection_makes_anything_looser(world: World, login: str) -> None:  # I4 I22
+    """Each login's redis-cli and psql, against a tripped breaker whose last grant is at hand."""
+    async with world.redis() as owner:
+        if login == PEOPLE[0]:
+            assert (await world.trip(BTC)).code == 0
+        grant = await world.query(
+            "SELECT details ->> 'document' FROM audit_log WHERE target = $1 AND details ? 'document'"
+            " ORDER BY seq DESC LIMIT 1",
+            BTC,
+        )
+        names = [f"{kind}:{name}" for name in world.settings.catalogue.ids for kind in ("trip", "breaker")]
+        before, held = strictness(await world.gate()), await owner.mget(*names)
+        documents = await owner.get(f"breaker:{BTC}")
+        counter = int(await owner.get(f"trip:{BTC}"))
+        run_id = (await owner.info("server"))["run_id"]
+        async with world.redis(login) as line:
+            for command in redis_attempts(BTC, documents, (grant or "{}").encode(), counter):
+                with pytest.raises(RedisError):
+                    reply = await line.execute_command(*command)
+                    pytest.fail(f"{command!r} was answered {reply!r}")
+        async with world.postgres(login) as connection:
+            for statement in POSTGRES:
+                with pytest.raises(asyncpg.PostgresError):
+                    reply = await connection.execute(statement)
+                    assert reply.split()[-1] != "0", "nothing to change: this attempt proves nothing"
+            asked = dict(inbox_rows(login, BTC, {"counter": counter, "run_id": run_id}))
+            for request_id, payload in asked.items():
+                await connection.execute(
+                    "INSERT INTO requests (request_id, payload, key_id, signature) VALUES ($1, $2, $3, $4)",
+                    request_id,
+                    payload,
+                    world.settings.logins["operator1"].name,
+                    "AAAA",
+                )
+
+        async def answered() -> bool:
+            return bool(
+                await world.query(
+                    "SELECT bool_and(status IN ('rejected', 'denied', 'refused')) FROM requests"
+                    " WHERE request_id = ANY ($1::uuid[])",
+                    list(asked),
+                )
+            )
+
+        await until(answered)
+        assert await owner.mget(*names) == held
+    after = strictness(await world.gate())
+    assert all(after[name] >= before[name] for name in before), (before, after)
+    assert after[BTC] == State.OPEN.strictness
+
+
+async def test_the_manual_override_halts_whatever_it_says(world: World) -> None:
+    """Of the six, only a safety-admin may set the old key; also the word for normal halts everything."""
+    async with world.redis("operator1") as line:
+        with pytest.raises(RedisError):
+            await line.set("circuit_breaker:state", '{"state":"OPEN"}')
+    async with world.redis("admin1") as line:
+        await line.set("circuit_breaker:state", '{"state":"OPEN"}')
+    assert {each.effective_state for each in (await world.gate()).values()} == {State.OPEN}
+    await until(lambda: world.query("SELECT count(*) FROM audit_log WHERE action = 'UNAUDITED_CHANGE'"), 5)
+
+
+async def test_the_chain_is_intact_to_its_first_entry(world: World) -> None:  # I24
+    verified = await world.run("audit", "verify", "--full", login="monitor1")
+    assert (verified.code, verified.document["ok"]) == (0, True), verified.document
+    assert verified.document["anchors_checked"] >= 3
+    loose = await world.query(
+        "SELECT count(*) FROM audit_log WHERE action IN ('CIRCUIT_BREAKER_HALF_OPEN',"
+        " 'CIRCUIT_BREAKER_RESET') AND (evidence_link IS NULL OR evidence_sha256 IS NULL)"
+    )
+    assert loose == 0  # I7
+
+
+async def test_no_secret_is_anywhere_to_be_read(world: World) -> None:  # I27
+    """Not in what commands printed, in logs, process lists, the audit log, the inbox or the evidence."""
+    for words in (("info",), ("doctor",), ("status",), ("history",), ("audit", "tail", "--count", "200")):
+        await world.run(*words)
+    rows = "SELECT string_agg(t::text, '') FROM {} AS t"
+    tables = ("audit_log", "requests", "incidents", "probe_results", "authority_lease", "operators")
+    said = [*world.said, world.demo.log.read_text()]
+    said += [await world.query(rows.format(table)) or "" for table in tables]
+    said += [path.read_text("utf-8", "replace") for path in (world.folder / "logs").iterdir()]
+    said += [path.read_text() for path in (world.folder / "evidence").rglob("*.json")]
+    said += [command_of(int(path.name)) for path in Path("/proc").glob("[0-9]*")]
+    secrets = world.secrets()
+    assert len(secrets) >= 16
+    text = await asyncio.to_thread("\n".join, said)
+    assert not [number for number, secret in enumerate(secrets) if secret in text]
