@@ -7,10 +7,10 @@ from typing import Final
 
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
 from backends.signing import canonical
-from cockpit.authority.chain import head_key
 from cockpit.authority.means import Means
 from cockpit.domain.audit import ChainBroken, Head
 from cockpit.domain.documents import parse_rfc3339, rfc3339
+from cockpit.operations.signed_heads import head_key
 
 EVERY_S: Final = 60.0
 _ROW: Final = """
@@ -25,6 +25,7 @@ class Anchors:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._last = means.chain.head if means.chain.head.seq else Head(0, "")
+        self._generation = means.chain.generation
         self._at = 0.0
 
     async def step(self, monotonic: float) -> None:
@@ -38,6 +39,8 @@ class Anchors:
         try:
             async with means.pool.acquire() as connection:
                 head = await means.chain.verify_increment(connection)
+            if self._generation != means.chain.generation:
+                self._last, self._generation = Head(0, ""), means.chain.generation
             if head.seq > self._last.seq:
                 await self._sign(head)
         except ChainBroken as broken:
@@ -57,8 +60,10 @@ class Anchors:
             "signed_at": rfc3339(now),
             "key_id": means.key.key_id,
         }
+        if self._generation:
+            fields["generation"] = self._generation
         signature = means.key.sign(canonical(fields))
-        key = head_key(head.seq)
+        key = head_key(head.seq, self._generation)
         try:
             await means.evidence.put_new(key, canonical(fields | {"signature": signature}))
         except EvidenceConflict:

@@ -114,6 +114,12 @@ async def approve(
             )
         payload = row["payload"].encode()
         wanted = decode_payload(payload)
+        if wanted.kind is not Kind.HALF_OPEN:
+            raise Refused(
+                Code.APPROVAL_VOID,
+                "A re-anchoring is not approved: the second person signs one that names the same head.",
+                "cockpit audit reanchor --notes TEXT --yes",
+            )
         if wanted.breaker_id != command.breaker_id:
             raise Refused(
                 Code.APPROVAL_VOID, "The approval is for another breaker.", "Look at the request again."
@@ -188,8 +194,9 @@ async def approval_of(
     return Approval(**dict(row)) if row else None
 
 
-async def check_approver(connection: Any, approval: Approval, breaker_id: BreakerId) -> None:
-    """The approver's authority and the approval itself must hold at the commit too.
+async def check_approver(connection: Any, approval: Approval, breaker_id: BreakerId) -> datetime:
+    """The approver's authority and the approval itself must hold at the commit too. When the first of them
+    ends, by Postgres's clock.
 
     Raises:
         Refused: either has ended.
@@ -198,6 +205,8 @@ async def check_approver(connection: Any, approval: Approval, breaker_id: Breake
     _, refusal = authorise(standing, approval.login, Permission.RESET_CIRCUIT, breaker_id)
     if refusal or standing is None or approval.expires_at <= standing.now:
         raise Refused(Code.APPROVAL_VOID, "The approver's authority or approval has ended.", "Ask anew.")
+    grant_ends = standing.until(Permission.RESET_CIRCUIT, breaker_id)
+    return min(approval.expires_at, grant_ends or approval.expires_at)
 
 
 def _uuid(text: str | None) -> str:

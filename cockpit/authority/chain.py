@@ -6,25 +6,33 @@ evidence store, which nobody who owns only the database can rewrite; after it ea
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from backends.audit_log import load_entries, read_head, verify_signatures
+from backends.audit_log import entry_of, load_entries, read_head, verify_signatures
 from backends.evidence import Evidence
 from backends.signing import KeyRing, canonical
 from cockpit.authority.keys import every_key
 from cockpit.authority.status import ChainHealth
-from cockpit.domain.audit import EMPTY, ChainBroken, Head, derived_mismatch, verify_chain
-from cockpit.domain.documents import parse_rfc3339
+from cockpit.domain.audit import EMPTY, ChainBroken, Entry, Head, derived_mismatch, verify_chain
+from cockpit.domain.desk import AnchorRow
 from cockpit.domain.limits import Limits
+from cockpit.operations.audit_verify import VerifyPorts, verify
 
 STRETCH: Final = 500
-HEADS: Final = "heads/"
-
-
-def head_key(seq: int) -> str:
-    return f"{HEADS}{seq:012d}.json"
+# The head as the database says it, the entry that was verified last as it stands, and what follows that one:
+# one statement, so one snapshot.
+_INCREMENT: Final = """
+SELECT clock_timestamp() AS now, h.seq AS end_seq, h.chain_hash AS end_hash, v.chain_hash AS standing, l.*
+  FROM audit_head h
+  LEFT JOIN audit_log v ON v.seq = $1
+  LEFT JOIN LATERAL (
+       SELECT seq, event_id, timestamp, action, user_id, role, target, details_text, ip_address, key_id,
+              payload, payload_hash, signed_hash, prev_hash, chain_hash, evidence_link, evidence_sha256
+         FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2) l ON true
+"""
 
 
 class ChainGuard:
@@ -34,7 +42,20 @@ class ChainGuard:
         self._evidence = evidence
         self._authority_keys = authority_keys
         self._health = health
+        self._keys = authority_keys
         self.head: Head = EMPTY
+        self.generation = 0
+        self.broken_at: int | None = None
+
+    def ports(self, connection: Any) -> VerifyPorts:
+        """How `audit_verify` reads the chain over `connection`."""
+        return VerifyPorts(
+            _Audit(connection, self._authority_keys),
+            self._evidence,
+            self._authority_keys,
+            lambda keys: KeyRing({**keys, **self._authority_keys}),
+            canonical,
+        )
 
     async def verify_full(self, connection: Any) -> Head:
         """Verify from the start, and against the newest signed head outside the database.
@@ -43,17 +64,18 @@ class ChainGuard:
             ChainBroken: the chain is not what was signed.
             EvidenceUnavailable: the signed heads cannot be read.
         """
-        self._health.fault = self._health.fault or None
-        signed = await self._newest_signed_head()
+        end = await read_head(connection)
         try:
-            head = await self._follow(connection, EMPTY, signed)
-            if signed and signed.seq > head.seq:
-                raise ChainBroken(head.seq + 1, f"the signed head {signed.seq} lies beyond its end")
+            found = await verify(self.ports(connection), True, every_head=False)
+            if end.seq > found.head.seq:
+                raise ChainBroken(found.head.seq + 1, f"the head says that it ends at {end.seq}")
         except ChainBroken as broken:
-            self._health.fault = str(broken)
+            self._broken(broken)
             raise
-        self._verified(head, await _now(connection), full=True)
-        return head
+        self.generation = found.generation
+        self._health.damaged = [damage.line for damage in found.damaged]
+        self._verified(found.head, await _now(connection), full=True)
+        return found.head
 
     async def verify_increment(self, connection: Any) -> Head:
         """Verify what was appended since the last verified head, which must still stand.
@@ -62,11 +84,37 @@ class ChainGuard:
             ChainBroken: the chain is not what was signed.
         """
         try:
-            head = await self._follow(connection, self.head, None)
+            head, now = await self._increment(connection, self.head)
         except ChainBroken as broken:
-            self._health.fault = str(broken)
+            self._broken(broken)
             raise
-        self._verified(head, await _now(connection), full=False)
+        self._verified(head, now, full=False)
+        return head
+
+    async def _increment(self, connection: Any, head: Head) -> tuple[Head, datetime]:
+        """The new head and the database's time; one round trip unless much was appended."""
+        while True:
+            rows = await connection.fetch(_INCREMENT, head.seq, STRETCH)
+            row = rows[0]
+            if head.seq and row["standing"] != head.chain_hash:
+                why = "it is no longer the entry that was verified" if row["standing"] else "it is gone"
+                raise ChainBroken(head.seq, why)
+            entries = [entry_of(each) for each in rows if each["seq"] is not None]
+            head = await self._check(connection, entries, head)
+            if len(entries) < STRETCH:
+                break
+        if (row["end_seq"], row["end_hash"]) != (head.seq, head.chain_hash):
+            raise ChainBroken(head.seq + 1, f"the head says that it ends at {row['end_seq']}")
+        return head, row["now"]
+
+    async def _check(self, connection: Any, entries: Sequence[Entry], head: Head) -> Head:
+        head = verify_chain(entries, head)
+        if any(entry.key_id not in self._keys for entry in entries):
+            self._keys = await every_key(connection, self._authority_keys)
+        verify_signatures(entries, self._keys)
+        for entry in entries:
+            if column := derived_mismatch(entry):
+                raise ChainBroken(entry.seq, f"its {column} is not the signed one")
         return head
 
     def fault(self, now: datetime, limits: Limits) -> str | None:
@@ -80,53 +128,40 @@ class ChainGuard:
             return "its last full verification is too old"
         return None
 
+    async def follows(self, connection: Any, head: Head) -> Head:
+        """Everything after `head`, which must stand, verified as if nothing were known.
+
+        Raises:
+            ChainBroken: it does not hold.
+        """
+        return (await self._increment(connection, head))[0]
+
+    def _broken(self, broken: ChainBroken) -> None:
+        self._health.fault = str(broken)
+        self.broken_at = broken.seq if self.broken_at is None else min(self.broken_at, broken.seq)
+
     def _verified(self, head: Head, now: datetime, full: bool) -> None:
         self.head = head
         self._health.seq, self._health.verified_at = head.seq, now
         if full:
-            self._health.full_verified_at, self._health.fault = now, None
-
-    async def _follow(self, connection: Any, start: Head, signed: Head | None) -> Head:
-        if start.seq:
-            await _still_stands(connection, start)
-        keys = await every_key(connection, self._authority_keys)
-        end = await read_head(connection)
-        head = start
-        while entries := await load_entries(connection, head.seq, STRETCH):
-            head = verify_chain(entries, head)
-            verify_signatures(entries, keys)
-            for entry in entries:
-                if column := derived_mismatch(entry):
-                    raise ChainBroken(entry.seq, f"its {column} is not the signed one")
-                if signed and entry.seq == signed.seq and entry.chain_hash != signed.chain_hash:
-                    raise ChainBroken(entry.seq, "it differs from the head that was signed")
-        if end.seq > head.seq or (end.seq == head.seq and end != head):
-            raise ChainBroken(head.seq + 1, f"the head says that it ends at {end.seq}")
-        return head
-
-    async def _newest_signed_head(self) -> Head | None:
-        keys = sorted(key for key in await self._evidence.list(HEADS) if key.endswith(".json"))
-        if not keys:
-            return None
-        name = keys[-1]
-        raw = await self._evidence.get(name)
-        try:
-            fields = json.loads(raw or b"")
-            signature = str(fields.pop("signature"))
-            head = Head(int(fields["seq"]), str(fields["chain_hash"]))
-            parse_rfc3339(str(fields["signed_at"]))
-            signed = self._authority_keys.verify(str(fields["key_id"]), canonical(fields), signature)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ChainBroken(0, f"the head object {name[:80]} is unreadable") from error
-        if not signed or name != head_key(head.seq):
-            raise ChainBroken(head.seq, f"the head object {name[:80]} is not signed by the authority")
-        return head
+            self._health.full_verified_at, self._health.fault, self.broken_at = now, None, None
 
 
-async def _still_stands(connection: Any, head: Head) -> None:
-    found = await connection.fetchval("SELECT chain_hash FROM audit_log WHERE seq = $1", head.seq)
-    if found != head.chain_hash:
-        raise ChainBroken(head.seq, "it is no longer the entry that was verified" if found else "it is gone")
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """The audit tables over one connection, as `audit_verify` reads them."""
+
+    connection: Any
+    authority_keys: KeyRing
+
+    async def audit_entries(self, after_seq: int, limit: int) -> Sequence[Entry]:
+        return await load_entries(self.connection, after_seq, limit)
+
+    async def audit_anchors(self) -> Sequence[AnchorRow]:
+        raise NotImplementedError("the heads outside the database are what counts")
+
+    async def signing_keys(self) -> Mapping[str, bytes]:
+        return await every_key(self.connection, self.authority_keys)
 
 
 async def _now(connection: Any) -> datetime:

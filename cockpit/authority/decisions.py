@@ -123,26 +123,6 @@ def _rejection(key: SigningKey, asked: Asked, refusal: Refusal) -> Any:
     return new_entry(key, author, Action.REJECTED, asked.request_id, "inbox", details)
 
 
-async def expire(means: Means, asked: Asked, command: Command | None) -> None:
-    """Record that nobody served it in time; asking again is safe."""
-    refusal = Refusal(
-        Code.EXPIRED,
-        "The request expired before the authority could decide it.",
-        "Ask again if it still holds.",
-    )
-    async with means.transaction() as connection:
-        breaker_id = command.breaker_id if command else None
-        await record_outcome(
-            connection,
-            asked.request_id,
-            "expired",
-            refused(breaker_id, refusal, asked.request_id),
-            None,
-            Code.EXPIRED,
-            command.kind.value if command else None,
-        )
-
-
 def done(breaker_id: BreakerId, message: str, request_id: str, seq: int, **fields: Any) -> Outcome:
     """The outcome of a request that changed no breaker by itself."""
     return Outcome(breaker_id, "done", message, event_id=request_id, audit_seq=seq, postgres=True, **fields)

@@ -31,6 +31,7 @@ from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.snapshots import StreamEvent
 
 MOST_AT_ONCE: Final = 200
+FRESH_MS: Final = 5_000.0  # how long an event that is audited already may explain one more increment
 UNDELIVERED: Final = "9999999999999-0"  # in place of an id: an event that waits for its increment
 _KNOWN: Final = "SELECT breaker_id, redis_run_id, counter FROM breakers"
 _AUDITED: Final = """
@@ -54,10 +55,15 @@ class Drain:
         self._means = means
         self._place = "0-0"
         self._waiting: dict[BreakerId, list[StreamEvent]] = {}
+        self._again: set[str] = set()  # entries of it that were audited when they were read
 
     def expect(self, event: StreamEvent) -> None:
         """An event that the stream did not take, of a trip that Redis did."""
         self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
+
+    async def take_events(self, world: World) -> None:
+        """Take in what the stream holds now, before it is rebuilt."""
+        await self._read_events(world.now)
 
     async def step(self, world: World) -> int:
         """Audit every increment in `world` that the log lacks; how many there were."""
@@ -65,7 +71,7 @@ class Drain:
         if not increments:
             return 0
         # The counters were read before the events: each counted trip's event is among these by now.
-        await self._read_events()
+        await self._read_events(world.now)
         opened: list[OpenDocument] = []
         means = self._means
         async with means.transaction() as connection:
@@ -96,7 +102,10 @@ class Drain:
             out += [Increment(name, Epoch(world.run_id, n)) for n in range(first, last + 1)]
         return out
 
-    async def _read_events(self) -> None:
+    async def _read_events(self, now: datetime) -> None:
+        """Take in what the stream has. What is audited already counts once more only while it is fresh: an
+        old event read again at a start explains no new increment."""
+        fresh = now.timestamp() * 1_000 - FRESH_MS
         try:
             while events := await self._means.redis.read_events(self._place, 0.0):
                 self._place = events[-1].entry_id
@@ -105,7 +114,10 @@ class Drain:
                     rows = await connection.fetch(_AUDITED, [event.event_id for event in trips])
                 audited = {row["event_id"] for row in rows}
                 for event in trips:
-                    if event.event_id not in audited:
+                    again = event.event_id in audited
+                    if again and _age_ms(event) > fresh:
+                        self._again.add(event.entry_id)
+                    if not again or event.entry_id in self._again:
                         self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
         except StoreUnreachable as error:
             self._means.health.changed("events", str(error))
@@ -113,11 +125,18 @@ class Drain:
     async def _attribute(self, connection: Any, increment: Increment, now: datetime) -> Trip:
         """The trip behind an increment: the oldest waiting event that proves a person, else nobody."""
         waiting = self._waiting.get(increment.breaker_id, [])
-        claims = []
+        claims: list[str] = []
+        passed: list[StreamEvent] = []
         while waiting:
             event = waiting.pop(0)
-            trip = await self._proved(connection, increment, event)
-            if trip is not None:
+            if (trip := await self._proved(connection, increment, event)) is not None:
+                waiting[:0] = passed
+                return trip
+            passed.append(event)
+        while passed:  # what is audited already explains an increment only where nothing new does
+            event = passed.pop(0)
+            if (trip := await self._repeated(connection, increment, event, now)) is not None:
+                waiting += passed
                 return trip
             claims.append(event.login)
         notes = "Tripped without a signed request that can be verified."
@@ -159,6 +178,36 @@ class Drain:
             command.ttl_s,
         )
 
+    async def _repeated(
+        self, connection: Any, increment: Increment, event: StreamEvent, now: datetime
+    ) -> Trip | None:
+        """A signed trip that is audited and came once more, its sender having had no reply: its own epoch,
+        and no alarm about a stranger."""
+        if event.entry_id in self._again and _age_ms(event) <= now.timestamp() * 1_000 - FRESH_MS:
+            return None
+        try:
+            command = decode_payload(event.payload)
+            if command.kind is not Kind.TRIP or command.breaker_id != increment.breaker_id:
+                return None
+            if command.login == AUTHORITY:
+                return None
+            if not await connection.fetchval(_SEEN, command.request_id):
+                return None
+            await verify_signer(connection, command, event.payload, event.key_id, event.signature)
+        except (Rejected, asyncpg.DataError):
+            return None
+        notes = f"Delivered once more: the trip {command.request_id} of {command.login}."
+        return Trip(
+            increment.breaker_id,
+            increment.epoch,
+            str(uuid4()),
+            "unattributed",
+            "unattributed",
+            notes,
+            command.reason,
+            repeats=command.request_id,
+        )
+
     async def _history(self, opened: Sequence[OpenDocument]) -> None:
         for item in opened:
             member = history_member(
@@ -174,6 +223,7 @@ class Drain:
         horizon = world.now.timestamp() * 1_000 - 1_000
         for name, events in list(self._waiting.items()):
             self._waiting[name] = [event for event in events if _age_ms(event) > horizon]
+            self._again &= {event.entry_id for kept in self._waiting.values() for event in kept}
             if not self._waiting[name]:
                 del self._waiting[name]
 

@@ -26,6 +26,15 @@ SELECT o.person_id, g.role, g.granted_at, g.expires_at, g.revoked_at, clock_time
  WHERE o.login = $1 AND o.revoked_at IS NULL
  ORDER BY g.grant_id
 """
+# One row at least, whoever asks: the key that should verify the signature, with each grant of its login.
+_SIGNER: Final = """
+SELECT k.public_key, o.person_id, g.role, g.granted_at, g.expires_at, g.revoked_at, clock_timestamp() AS now
+  FROM (SELECT 1) one
+  LEFT JOIN signing_keys k ON k.key_id = $2 AND k.login = $1 AND k.revoked_at IS NULL
+  LEFT JOIN operators o ON o.login = $1 AND o.revoked_at IS NULL
+  LEFT JOIN role_grants g ON g.login = o.login
+ ORDER BY g.grant_id
+"""
 
 
 class Rejected(Exception):
@@ -91,7 +100,23 @@ async def verify_signer(
     Raises:
         Rejected: unknown or revoked key, or a wrong signature.
     """
-    registered = await connection.fetchval(_KEY, key_id, command.login)
+    _check_signature(await connection.fetchval(_KEY, key_id, command.login), payload, key_id, signature)
+
+
+async def read_signer(
+    connection: Any, command: Command, payload: bytes, key_id: str, signature: str
+) -> Standing | None:
+    """`verify_signer` and `read_standing` of the command's login in one round trip.
+
+    Raises:
+        Rejected: unknown or revoked key, or a wrong signature.
+    """
+    rows = await connection.fetch(_SIGNER, command.login, key_id)
+    _check_signature(rows[0]["public_key"], payload, key_id, signature)
+    return standing_of(command.login, rows)
+
+
+def _check_signature(registered: str | None, payload: bytes, key_id: str, signature: str) -> None:
     if registered is None:
         raise Rejected(
             Code.BAD_SIGNATURE, f"No valid signing key {key_id[:16]!r} is registered for this login."
@@ -106,8 +131,12 @@ async def verify_signer(
 
 async def read_standing(connection: Any, login: str) -> Standing | None:
     """The login's grants as they are now; None for a login that is unknown or revoked."""
-    rows: Sequence[Any] = await connection.fetch(_GRANTS, login)
-    if not rows:
+    return standing_of(login, await connection.fetch(_GRANTS, login))
+
+
+def standing_of(login: str, rows: Sequence[Any]) -> Standing | None:
+    """Of rows with person_id, role, granted_at, expires_at, revoked_at and now, one for each grant."""
+    if not rows or rows[0]["person_id"] is None:
         return None
     grants = tuple(
         Grant(login, Role(row["role"]), row["granted_at"], row["expires_at"], row["revoked_at"])

@@ -6,19 +6,21 @@ the venue; a login has few of them in hand, so that its flood delays nobody else
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable
 from typing import Any, Final
 
 import asyncpg
 
-from cockpit.authority.approval import Approval, approve
-from cockpit.authority.decisions import Asked, expire, refuse, reject
+from cockpit.authority.approval import approve
+from cockpit.authority.decisions import Asked, refuse, reject
 from cockpit.authority.drain import Drain
-from cockpit.authority.identity import Rejected, authorise, decode_payload, read_standing, verify_signer
+from cockpit.authority.expiry import expire_approvals, expire_requests
+from cockpit.authority.identity import Rejected, Standing, authorise, decode_payload, read_signer
 from cockpit.authority.incidents import acknowledge
 from cockpit.authority.lease import Fenced
-from cockpit.authority.means import CHANGE, OUTCOME, Doubt, Means, tell
+from cockpit.authority.means import Doubt, Means
 from cockpit.authority.pending import PendingTrips
 from cockpit.authority.reanchor import Reanchoring
 from cockpit.authority.restore import Restoration
@@ -37,11 +39,6 @@ SELECT request_id::text, payload, key_id, signature, login, host(client_addr) AS
           FROM requests r WHERE status = 'new' AND request_id <> ALL ($1::uuid[])) waiting
  WHERE turn <= $2 ORDER BY turn, arrival
 """
-_EXPIRED_APPROVALS: Final = """
-UPDATE requests SET status = 'expired', code = 'expired', decided_at = clock_timestamp(),
-       message = 'Nobody approved it in time. Ask again if it still holds.'
- WHERE status = 'awaiting_approval' AND expires_at <= clock_timestamp() RETURNING request_id::text
-"""
 
 
 class Inbox:
@@ -54,6 +51,7 @@ class Inbox:
         self._reanchoring = Reanchoring(means)
         self._pending = PendingTrips(means, drain)
         self._in_hand = means.in_hand
+        self._applying = asyncio.Lock()
 
     async def step(self) -> int:
         """Take what has come in; how many requests were looked at.
@@ -63,34 +61,31 @@ class Inbox:
         """
         async with self._means.pool.acquire() as connection:
             rows = await connection.fetch(_NEXT, list(self._in_hand), IN_HAND)
-            for gone in await connection.fetch(_EXPIRED_APPROVALS):
-                await tell(connection, OUTCOME, gone["request_id"])
-                await tell(connection, CHANGE)
+        if any(row["age_s"] >= self._means.limits.request_expiry_s for row in rows):
+            await expire_requests(self._means)
+            rows = [row for row in rows if row["age_s"] < self._means.limits.request_expiry_s or _trip(row)]
         self._means.health.queue = (rows[0]["waiting"] if rows else 0) + len(self._in_hand)
         busy = Counter(self._in_hand.values())
         for row in rows:
             if busy[row["login"]] < IN_HAND:
                 asked = _asked(row)
                 await self._contained(asked, self._take(asked))
+        await expire_approvals(self._means)
         return len(rows)
 
     async def retry_pending(self) -> None:
-        """Apply the trips that Redis has not taken yet."""
-        await self._pending.step()
-        for request_id in self._pending.settled():
-            self._in_hand.pop(request_id, None)
+        """Apply the trips that Redis has not taken yet. Asked for by the inbox and by each turn."""
+        async with self._applying:
+            await self._pending.step()
+            for request_id in self._pending.settled():
+                self._in_hand.pop(request_id, None)
 
     async def _take(self, asked: Asked) -> None:
         try:
-            command = await self._read(asked)
+            command, standing = await self._read(asked)
         except Rejected as fault:
             await reject(self._means, asked, fault.refusal)
             return
-        if command.kind is not Kind.TRIP and asked.age_s >= self._means.limits.request_expiry_s:
-            await expire(self._means, asked, command)
-            return
-        async with self._means.pool.acquire() as connection:
-            standing = await read_standing(connection, asked.login)
         identity, refusal = authorise(standing, asked.login, command.kind.permission, command.breaker_id)
         if refusal is None and command.kind is Kind.DENIED:
             refusal = Refusal(
@@ -107,7 +102,8 @@ class Inbox:
         else:
             await self._dispatch(asked, command, identity)
 
-    async def _read(self, asked: Asked) -> Command:
+    async def _read(self, asked: Asked) -> tuple[Command, Standing | None]:
+        """The command that the row's login signed, and what that login may do now."""
         command = decode_payload(asked.payload)
         if command.login != asked.login:
             raise Rejected(
@@ -116,8 +112,9 @@ class Inbox:
         if command.request_id != asked.request_id:
             raise Rejected(Code.MALFORMED, "The payload is of another request_id.")
         async with self._means.pool.acquire() as connection:
-            await verify_signer(connection, command, asked.payload, asked.key_id, asked.signature)
-        return command
+            return command, await read_signer(
+                connection, command, asked.payload, asked.key_id, asked.signature
+            )
 
     async def _dispatch(self, asked: Asked, command: Command, identity: Identity) -> None:
         match command.kind:
@@ -136,9 +133,8 @@ class Inbox:
             case Kind.RESTORE:
                 self._line_up(asked, self._restoration.asked_for(asked, command, identity))
             case Kind.REANCHOR:
-                await self._refusable(
-                    self._reanchoring.ask(asked, command, identity), asked, command, identity
-                )
+                work = self._reanchoring.ask(asked, command, identity)
+                self._line_up(asked, self._refusable(work, asked, command, identity))
             case Kind.APPROVE:
                 self._line_up(asked, self._approve(asked, command, identity))
             case Kind.DENIED:
@@ -158,18 +154,12 @@ class Inbox:
         except Refused as refused:
             await refuse(self._means, asked, command, identity.role.value, refused.refusal)
             return
-        await self._released(original, wanted, asker, approval)
+        await self._resumption.half_open(original, wanted, asker, approval)
         # Where the released request was refused after all, the approval came to nothing too.
         refusal = Refusal(
             Code.VOID, "What was approved was refused by a safety rule.", f"See request {wanted.request_id}."
         )
         await refuse_if_open(self._means, asked, command, identity, refusal)
-
-    async def _released(self, asked: Asked, command: Command, identity: Identity, approval: Approval) -> None:
-        if command.kind is Kind.REANCHOR:
-            await self._reanchoring.approved(asked, command, identity, approval)
-        else:
-            await self._resumption.half_open(asked, command, identity, approval)
 
     async def _contained(self, asked: Asked, work: Awaitable[None]) -> None:
         """A request that breaks our own code is recorded and set aside; it must not stop the others."""
@@ -223,6 +213,10 @@ async def refuse_if_open(
         )
     if status in ("new", "committing"):
         await refuse(means, asked, command, identity.role.value, refusal)
+
+
+def _trip(row: asyncpg.Record) -> bool:
+    return '"kind":"trip"' in row["payload"]
 
 
 def _asked(row: asyncpg.Record) -> Asked:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from backends.audit_log import LockedHead
+
 LEASE_S: Final = 5.0
 RENEW_S: Final = 1.0
 
@@ -40,6 +42,16 @@ SELECT 1 FROM authority_lease
 """
 
 
+# The same together with the lock of the chain's head, whose clock is read once the lock is held.
+_CHECK_AND_LOCK: Final = """
+WITH locked AS MATERIALIZED (
+     SELECT h.seq, h.chain_hash FROM audit_head h, authority_lease l
+      WHERE l.holder = $1 AND l.term = $2 AND l.expires_at > clock_timestamp()
+        FOR SHARE OF l FOR UPDATE OF h)
+SELECT seq, chain_hash, clock_timestamp() AS now FROM locked
+"""
+
+
 class Fenced(Exception):
     """Another authority acts, or this one's lease has run out: nothing more may be written in this term."""
 
@@ -59,6 +71,17 @@ class Lease:
         """
         if await connection.fetchval(_CHECK, self.holder, self.term) is None:
             raise Fenced(f"term {self.term} is over")
+
+    async def check_and_lock(self, connection: Any) -> LockedHead:
+        """`check`, and the chain's head locked for this transaction's entries, in one round trip.
+
+        Raises:
+            Fenced: the term is over.
+        """
+        row = await connection.fetchrow(_CHECK_AND_LOCK, self.holder, self.term)
+        if row is None:
+            raise Fenced(f"term {self.term} is over")
+        return LockedHead(**row)
 
     async def renew(self, connection: Any, status: Mapping[str, object]) -> None:
         """Extend the lease and publish `status`.

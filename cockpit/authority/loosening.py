@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from backends.audit_log import storable
 from backends.redis_authority import HistoryEntry, Seen
@@ -25,7 +25,10 @@ from cockpit.domain.documents import Document, rfc3339
 from cockpit.domain.legacy import legacy_fields
 from cockpit.domain.states import State, Transition, after
 
-Step = Callable[[Any], Awaitable[None]]
+Step = Callable[[Any], Awaitable[object]]
+APPENDED: Final = object()
+"""What a guard returns that has appended an audit entry of its own."""
+Recheck = Callable[[Any], Awaitable[datetime | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Loosening:
     """`commit_id` is the document's event and, where a person asked, the request's id.
 
     `guard` runs inside the intent's transaction and may refuse; `recheck` runs just before the
-    compare-and-set and may still void it; `deadline` is Redis's clock, `deadline_db` the same by Postgres's.
+    compare-and-set, may still void it, and says when the grants that it rests on end; `deadline` is Redis's
+    clock, `deadline_db` the same by Postgres's.
     """
 
     commit_id: str
@@ -53,7 +57,7 @@ class Loosening:
     message: str = ""
     extra: Mapping[str, object] = field(default_factory=dict)
     guard: Step | None = None
-    recheck: Step | None = None
+    recheck: Recheck | None = None
 
     def context(self) -> dict[str, object]:
         return {

@@ -1,13 +1,29 @@
-"""What was known of a breaker before Redis changed under us, and whether anything of it was lost."""
+"""What was known of a breaker before Redis changed under us, whether anything was lost, and its record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
 
+from backends.audit_log import append
+from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.world import World
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.audit import Action
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.states import State
+
+_LOST: Final = """
+UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clock_timestamp(),
+       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp()
+ WHERE breaker_id = $1
+"""
+_INCIDENT: Final = """
+INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
+VALUES ('P1', 'state-loss', $1, 'authority', 'global', $2) ON CONFLICT (dedup_key) DO NOTHING
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +65,46 @@ def doubt_of(world: World, moved: Sequence[Known]) -> str | None:
         if not tripped and not item.unchanged(world):
             return f"{item.breaker_id} is not byte for byte what was audited"
     return None
+
+
+async def record_loss(means: Means, world: World, lost: Sequence[Known], why: str) -> None:
+    """Raise counters first, then record; nothing is granted.
+
+    What a counter shows above the recorded value was tripped by somebody since the loss: the drain audits
+    it, and no restore reaches past it (I1).
+    """
+    counters: dict[BreakerId, int] = {}
+    for item in lost:
+        counter = world.counter(item.breaker_id)
+        counters[item.breaker_id] = item.counter
+        if counter is None or counter < item.counter:
+            counters[item.breaker_id] = item.counter + 1
+            await means.redis.raise_counter(item.breaker_id, item.counter + 1)
+        elif item.run_id is None:
+            counters[item.breaker_id] = counter
+        elif counter == item.counter and not item.unchanged(world):
+            # Its document is gone, so its counter may have begun anew: as good as one trip more.
+            await means.redis.raise_counter(item.breaker_id, 1)
+    event_id = str(uuid4())
+    notes = f"State lost: {why}."
+    async with means.transaction() as connection:
+        for name, counter in counters.items():
+            await connection.execute(_LOST, name, world.run_id, counter, notes)
+        await append(
+            connection,
+            new_entry(
+                means.key,
+                ITSELF,
+                Action.LOSS_DETECTED,
+                event_id,
+                GLOBAL,
+                {"why": why, "run_id": world.run_id, "breakers": sorted(counters), "counters": counters},
+            ),
+        )
+        await connection.execute(
+            _INCIDENT, f"State of {len(counters)} breakers lost: {why}", f"loss:{event_id}"
+        )
+        await tell(connection, CHANGE)
+    means.health.alarm(
+        world.now, "loss", GLOBAL, f"{why}; {len(counters)} breakers are OPEN until restored or resumed"
+    )

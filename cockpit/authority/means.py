@@ -54,6 +54,9 @@ class Means:
     backlog: dict[str, bytes] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     anchor_due: bool = False
+    legacy_judged: frozenset[bytes | None] = (
+        frozenset()
+    )  # the legacy key's value that the watch has looked at
     over: bool = False  # a doubt has ended the term: nothing more is written
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -63,6 +63,8 @@ async def _write(means: Means, world: World, document: Document, raw: bytes) -> 
     if means.over:
         return
     name = document.breaker_id
+    if name == GLOBAL and world.view.legacy not in means.legacy_judged:
+        return  # the mirror would wipe out a hand-written value before the watch has answered it
     seen = Seen.of(world.view, means.catalogue, name, means.lease.term)
     legacy = canonical(legacy_fields(document, document.issued_at)) if name == GLOBAL else None
     try:

@@ -12,7 +12,7 @@ from cockpit.authority.entries import ITSELF
 from cockpit.authority.loosening import draft
 from cockpit.authority.means import Means
 from cockpit.authority.rules import doubts
-from cockpit.authority.scenes import pending_trip, read_scene
+from cockpit.authority.scenes import read_scene, standing_and_pending
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Document
@@ -60,8 +60,7 @@ class QuietPeriods:
                 or world.readings[name].state is not State.QUIET_PERIOD
             ):
                 return
-            async with means.pool.acquire() as connection:
-                scene, _ = await read_scene(means, connection, world, name)
+            scene, _ = await read_scene(means, world, name)
             refusal = doubts(scene, means.limits)
             if refusal:
                 raise Refused(refusal.code, refusal.message, refusal.remedy)
@@ -82,7 +81,9 @@ class QuietPeriods:
             )
 
             async def guard(connection: Any) -> None:
-                if await pending_trip(connection, (name, *means.catalogue.ancestors(name))):
+                names = (name, *means.catalogue.ancestors(name))
+                _, waits = await standing_and_pending(connection, ITSELF.user_id, names)
+                if waits:
                     raise Refused(Code.PENDING_TRIP, f"A trip that concerns {name} came in meanwhile.")
 
             await commit(means, replace(item, guard=guard))

@@ -21,7 +21,7 @@ from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.identity import authorise, read_standing
 from cockpit.authority.loosening import Loosening, draft
-from cockpit.authority.losses import Known, doubt_of
+from cockpit.authority.losses import Known, doubt_of, record_loss
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.rules import doubts
 from cockpit.authority.scenes import read_scene
@@ -44,15 +44,6 @@ UPDATE breakers SET redis_run_id = $2, counter = $3, document = coalesce($4, doc
        updated_at = clock_timestamp()
  WHERE breaker_id = $1
 """
-_LOST: Final = """
-UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clock_timestamp(),
-       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp()
- WHERE breaker_id = $1
-"""
-_INCIDENT: Final = """
-INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-VALUES ('P1', 'state-loss', $1, 'authority', 'global', $2) ON CONFLICT (dedup_key) DO NOTHING
-"""
 _MOVES: Final = {
     State.CLOSED: Transition.RESTORE_CLOSED,
     State.QUIET_PERIOD: Transition.RESTORE_QUIET_PERIOD,
@@ -71,15 +62,17 @@ class Restoration:
         """Deal with what has moved or was lost; True where the world must be read anew."""
         known = await self._known()
         moved = [item for item in known if item.run_id != world.run_id]
-        lost = [item for item in known if item.run_id == world.run_id and item.lost(world)]
+        here = [item for item in known if item.run_id == world.run_id]
+        lost = [item for item in here if item.lost(world)]
+        lost += [item for item in here if item not in lost and self._emptied(item, world)]
         if lost:
-            await self._record_loss(world, lost, "trip counters are missing or lower than they were")
+            await record_loss(self._means, world, lost, "trip counters are missing or lower than they were")
             return True
         if not moved:
             return False
         doubt = doubt_of(world, moved)
         if doubt:
-            await self._record_loss(world, moved, doubt)
+            await record_loss(self._means, world, moved, doubt)
             return True
         return await self._reissue(world, moved)
 
@@ -93,8 +86,7 @@ class Restoration:
     async def _asked_for(self, asked: Asked, command: Command, identity: Identity) -> None:
         means = self._means
         world = await means.reader.read()
-        async with means.pool.acquire() as connection:
-            scene, _ = await read_scene(means, connection, world, command.breaker_id)
+        scene, _ = await read_scene(means, world, command.breaker_id)
         refusal = doubts(scene, means.limits)
         if refusal:
             raise Refused(refusal.code, refusal.message, refusal.remedy)
@@ -109,11 +101,12 @@ class Restoration:
             if item.breaker_id in wanted and self._restorable(item, world)
         ]
 
-        async def allowed(connection: Any) -> None:
+        async def allowed(connection: Any) -> datetime | None:
             standing = await read_standing(connection, command.login)
             _, denied = authorise(standing, command.login, Permission.RESTORE, command.breaker_id)
             if denied:
                 raise Refused(denied.code, denied.message, denied.remedy)
+            return standing.until(Permission.RESTORE, command.breaker_id) if standing else None
 
         details = {"requested_by": command.login, "request_id": command.request_id, "automatic": False}
         items = [
@@ -162,6 +155,12 @@ class Restoration:
         raw = world.view.legacy
         return item.breaker_id != GLOBAL or raw is None or legacy_agrees(raw, document)
 
+    def _emptied(self, item: Known, world: World) -> bool:
+        """Whether a granted document has vanished: Redis was emptied, and its counter counted up to ours."""
+        granted = item.state is not State.OPEN and item.counter == world.counter(item.breaker_id)
+        gone = world.view.documents[item.breaker_id] is None
+        return granted and gone and item.breaker_id not in self._means.in_flight
+
     async def _reissue(self, world: World, moved: Sequence[Known]) -> bool:
         """Nothing was lost: the same grants for the new server, in the order of the hierarchy."""
         means = self._means
@@ -174,8 +173,7 @@ class Restoration:
             granted = item.state in _MOVES and item.raw is not None
             (grants if granted and item.unchanged(world) else rest).append(item)
         await self._adopt(world, rest)
-        async with means.pool.acquire() as connection:
-            scene, _ = await read_scene(means, connection, world, GLOBAL)
+        scene, _ = await read_scene(means, world, GLOBAL)
         fault = scene.chain_fault or scene.store_fault
         if grants and fault:
             means.health.changed("restore", f"held: {fault}")
@@ -260,39 +258,6 @@ class Restoration:
             )
             results += await commit_all(self._means, part)
         return results
-
-    async def _record_loss(self, world: World, lost: Sequence[Known], why: str) -> None:
-        """Raise counters first, then record; nothing is granted."""
-        means = self._means
-        counters: dict[BreakerId, int] = {}
-        for item in lost:
-            counter = world.counter(item.breaker_id)
-            if counter is None or counter < item.counter:
-                counter = await means.redis.raise_counter(item.breaker_id, item.counter + 1)
-            counters[item.breaker_id] = counter
-        event_id = str(uuid4())
-        notes = f"State lost: {why}."
-        async with means.transaction() as connection:
-            for name, counter in counters.items():
-                await connection.execute(_LOST, name, world.run_id, counter, notes)
-            await append(
-                connection,
-                new_entry(
-                    means.key,
-                    ITSELF,
-                    Action.LOSS_DETECTED,
-                    event_id,
-                    GLOBAL,
-                    {"why": why, "run_id": world.run_id, "breakers": sorted(counters), "counters": counters},
-                ),
-            )
-            await connection.execute(
-                _INCIDENT, f"State of {len(counters)} breakers lost: {why}", f"loss:{event_id}"
-            )
-            await tell(connection, CHANGE)
-        means.health.alarm(
-            world.now, "loss", GLOBAL, f"{why}; {len(counters)} breakers are OPEN until restored or resumed"
-        )
 
     async def _known(self) -> list[Known]:
         async with self._means.pool.acquire() as connection:

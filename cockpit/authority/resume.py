@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 from cockpit.authority.approval import Approval, approval_of, await_approval, check_approver
 from cockpit.authority.commit import commit
 from cockpit.authority.decisions import Asked, refuse
-from cockpit.authority.identity import Standing, authorise, read_standing
+from cockpit.authority.identity import Standing, authorise
 from cockpit.authority.loosening import Loosening, Step, draft
 from cockpit.authority.means import Means
 from cockpit.authority.proof import Readers, live_findings, own_probes, probes_refusal
@@ -26,7 +26,7 @@ from cockpit.authority.rules import (
     needs_approval,
     rate_refusal,
 )
-from cockpit.authority.scenes import pending_trip, read_scene
+from cockpit.authority.scenes import read_scene, standing_and_pending
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.checklist import Finding
@@ -78,10 +78,9 @@ class Resumption:
         self, asked: Asked, command: Command, identity: Identity, approval: Approval | None
     ) -> None:
         means, limits = self._means, self._means.limits
-        world = await means.reader.read()
         (world, scene, reason), findings = await asyncio.gather(
-            self._audited_scene(world, command.breaker_id),
-            live_findings(means, self._readers, command.breaker_id, world.now),
+            self._audited_scene(command.breaker_id),
+            live_findings(means, self._readers, command.breaker_id),
         )
         _stop(half_open_refusal(command, scene, limits))
         _stop(checklist_refusal(findings))
@@ -100,7 +99,7 @@ class Resumption:
             author=asked.author(identity.role.value),
             notes=command.notes,
             reason=reason,
-            deadline_in=_left(asked, approval, limits.commit_deadline_s),
+            deadline_in=_left(asked, approval, limits.commit_deadline_s, scene.postgres_now),
             postgres_now=scene.postgres_now,
             details={
                 "run_id_of_probes": run_id,
@@ -134,24 +133,28 @@ class Resumption:
             if begun is None:
                 raise Refused(Code.RUN_EXISTS, "This epoch had its probe run.", "Trip it again first.")
 
-        await commit(means, await self._armed(item, command, guard, approval))
+        await commit(means, self._armed(item, command, guard, approval))
 
     async def _close(self, asked: Asked, command: Command, identity: Identity) -> None:
         means, limits = self._means, self._means.limits
-        world, scene, reason = await self._audited_scene(await means.reader.read(), command.breaker_id)
+        world, scene, reason = await self._audited_scene(command.breaker_id)
         async with means.pool.acquire() as connection:
             _stop(close_refusal(command, scene) or doubts(scene, limits))
             approval = await self._approval(connection, scene)
             slots = await connection.fetchrow(_LAST_SLOT)
             _stop(rate_refusal(slots["last"], slots["now"], limits))
-        findings = await live_findings(means, self._readers, command.breaker_id, scene.postgres_now)
+        findings = await live_findings(means, self._readers, command.breaker_id)
         _stop(checklist_refusal(findings))
         answers = await own_probes(means, self._readers, world, command.breaker_id)
         _stop(probes_refusal(answers, min(limits.probes_required, len(answers))))
         run = scene.run
         if run is None or run.close_until is None:
             raise Refused(Code.PROBES, "There is no passed probe run.")
-        left = min(_left(asked, approval, limits.commit_deadline_s), run.close_until - scene.postgres_now)
+        left = min(
+            _left(asked, None, limits.commit_deadline_s, scene.postgres_now),
+            run.close_until - scene.postgres_now,
+            approval.expires_at - scene.postgres_now if approval else timedelta.max,
+        )
         # The stores' clocks have gone on while the probes ran: the quiet period begins now.
         began = await means.redis.time()
         item = draft(
@@ -192,51 +195,41 @@ class Resumption:
                 )
             await connection.execute(_SLOT, command.breaker_id, command.request_id)
 
-        await commit(means, await self._armed(item, command, guard, approval))
+        await commit(means, self._armed(item, command, guard, approval))
 
-    async def _audited_scene(self, world: World, breaker_id: BreakerId) -> tuple[World, Scene, str]:
+    async def _audited_scene(self, breaker_id: BreakerId) -> tuple[World, Scene, str]:
         """The scene; a trip of this very moment is given a little time to be audited first."""
         ends = time.monotonic() + AUDIT_WAIT_S
         while True:
-            async with self._means.pool.acquire() as connection:
-                scene, reason = await read_scene(self._means, connection, world, breaker_id)
+            world = await self._means.reader.read()
+            scene, reason = await read_scene(self._means, world, breaker_id)
             if scene.audited == scene.reading.epoch or time.monotonic() > ends:
                 return world, scene, reason
             await asyncio.sleep(0.02)
-            world = await self._means.reader.read()
 
-    async def _armed(
-        self, item: Loosening, command: Command, guard: Step, approval: Approval | None
-    ) -> Loosening:
-        """The loosening with its checks and a deadline that ends with its people's grants."""
+    def _armed(self, item: Loosening, command: Command, guard: Step, approval: Approval | None) -> Loosening:
+        """The loosening with its checks; the last one also says when its people's grants end."""
 
-        async def recheck(connection: Any) -> None:
-            await self._still_allowed(connection, command, approval)
+        async def recheck(connection: Any) -> datetime | None:
+            return await self._still_allowed(connection, command, approval)
 
-        async with self._means.pool.acquire() as connection:
-            standing = await read_standing(connection, command.login)
-        ends = _grant_end(standing, command)
-        if standing is not None and ends is not None:
-            left = ends - standing.now
-            item = replace(
-                item,
-                deadline=min(item.deadline, item.document.issued_at + left),
-                deadline_db=min(item.deadline_db, ends),
-            )
         return replace(item, guard=guard, recheck=recheck)
 
-    async def _still_allowed(self, connection: Any, command: Command, approval: Approval | None) -> None:
+    async def _still_allowed(
+        self, connection: Any, command: Command, approval: Approval | None
+    ) -> datetime | None:
         """Permission as of this very moment, of everybody whose authority this commit rests on, and no trip
-        that waits (I21, F9)."""
-        standing = await read_standing(connection, command.login)
+        that waits (I21, F9). When the first of these grants ends, by Postgres's clock; None for never."""
+        names = (command.breaker_id, *self._means.catalogue.ancestors(command.breaker_id))
+        standing, waits = await standing_and_pending(connection, command.login, names)
         _, refusal = authorise(standing, command.login, Permission.RESET_CIRCUIT, command.breaker_id)
         _stop(refusal)
+        ends = [_grant_end(standing, command)]
         if approval is not None:
-            await check_approver(connection, approval, command.breaker_id)
-        names = (command.breaker_id, *self._means.catalogue.ancestors(command.breaker_id))
-        waits = await pending_trip(connection, names)
+            ends.append(await check_approver(connection, approval, command.breaker_id))
         if waits:
             raise Refused(Code.PENDING_TRIP, f"A trip of {waits} came in meanwhile.", "It comes first.")
+        return min((end for end in ends if end is not None), default=None)
 
     async def _approval(self, connection: Any, scene: Scene) -> Approval | None:
         """The approval that covers this run, where the breaker needs one."""
@@ -258,14 +251,22 @@ def _stop(refusal: Refusal | None) -> None:
         raise Refused(refusal.code, refusal.message, refusal.remedy)
 
 
-def _left(asked: Asked, approval: Approval | None, limit_s: float) -> timedelta:
-    """Time left to commit: a fixed while after the request, or after the approval that released it."""
-    if approval is None:
-        return timedelta(seconds=limit_s - asked.age_s)
-    return timedelta(seconds=min(limit_s, approval.left_s))
+def _left(asked: Asked, approval: Approval | None, limit_s: float, now: datetime) -> timedelta:
+    """Time left to commit at `now`: a fixed while after the request, however long it stood in line, or after
+    the approval that released it.
+
+    Raises:
+        Refused: none.
+    """
+    if approval is not None:
+        return timedelta(seconds=min(limit_s, approval.left_s))
+    left: timedelta = asked.submitted_at + timedelta(seconds=limit_s) - now
+    if left <= timedelta(0):
+        raise Refused(Code.EXPIRED, "Its turn came too late: its commit deadline has passed.", "Ask again.")
+    return left
 
 
-def _grant_end(standing: Standing | None, command: Command) -> Any:
+def _grant_end(standing: Standing | None, command: Command) -> datetime | None:
     return standing.until(Permission.RESET_CIRCUIT, command.breaker_id) if standing else None
 
 

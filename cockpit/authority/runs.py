@@ -13,7 +13,7 @@ from cockpit.authority.commit import commit
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.keys import keys_of
-from cockpit.authority.loosening import draft
+from cockpit.authority.loosening import APPENDED, draft
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
@@ -76,7 +76,7 @@ class Runs:
                 await self._trip(
                     world, run, Verdict(RunStatus.FAILED, verdict.passed, "passed too late to be used")
                 )
-            elif verdict.status is RunStatus.FAILED:
+            elif verdict.status is not RunStatus.RUNNING:
                 await self._trip(world, run, verdict)
 
     async def _verdict(self, run: ProbeRun, now: datetime) -> Verdict:
@@ -115,8 +115,9 @@ class Runs:
             extra={"run_id": run.run_id, "passed": verdict.passed, "verdict": verdict.reason},
         )
 
-        async def guard(connection: Any) -> None:
+        async def guard(connection: Any) -> object:
             await append(connection, _entry(means, Action.PROBES_PASSED, run, verdict))
+            return APPENDED
 
         try:
             await commit(means, replace(item, guard=guard))

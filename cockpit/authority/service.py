@@ -35,6 +35,7 @@ log: Final = logging.getLogger("cockpit.authority")
 TURN_S: Final = 0.1
 STANDBY_S: Final = 0.5
 WAKE_S: Final = 1.0
+FINISH_S: Final = 5.0
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 INBOX: Final = "cockpit_inbox"
 _SESSION: Final = {"idle_in_transaction_session_timeout": "3000", "application_name": "cockpit authority"}
@@ -58,6 +59,7 @@ class Authority:
         self._fault = fault
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() % 10**9}"
         self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
         self.acting = asyncio.Event()
         self.means: Means | None = None
 
@@ -134,14 +136,18 @@ class Authority:
             asyncio.create_task(self._watch_events(waker), name="trip events"),
         ]
         try:
+            await term.turn()  # what a predecessor left is settled before anything new is decided
+            inbox = asyncio.create_task(self._serve_inbox(term, stop), name="inbox")
+            beside.append(inbox)
+            self.acting.set()
             while not stop.is_set():
-                self._wake.clear()
-                await term.turn()
-                self.acting.set()
                 for task in beside:
                     if task.done():
                         task.result()
-                await self._pause(stop)
+                await self._pause(term, stop)
+                self._wake.clear()
+                await term.turn()
+            await asyncio.wait([inbox], timeout=FINISH_S)
             await term.finish()
             async with means.pool.acquire() as connection:
                 await means.lease.release(connection)
@@ -152,25 +158,37 @@ class Authority:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _pause(self, stop: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._wake, stop)]
-        try:
-            await asyncio.wait(waits, timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+    async def _serve_inbox(self, term: Term, stop: asyncio.Event) -> None:
+        """Take requests as they come in; never behind a turn, which reads all of Redis."""
+        while not stop.is_set():
+            self._asked.clear()
+            await term.take_requests()
+            await _first_of(self._asked, stop, timeout_s=TURN_S)
+
+    async def _pause(self, term: Term, stop: asyncio.Event) -> None:
+        """Until something happens. A turn that nothing called for lets loosenings under way go first."""
+        await _first_of(self._wake, stop, timeout_s=TURN_S)
+        if not self._wake.is_set():
+            await term.give_way()
 
     async def _listen(self) -> None:
         """Wake at each notice of the inbox; polling goes on, since a killed listener misses some."""
         connection = await asyncpg.connect(self._login.postgres_dsn, timeout=5, server_settings=_SESSION)
         try:
-            await connection.add_listener(INBOX, lambda *_: self._wake.set())
+            await connection.add_listener(INBOX, self._noticed)
             ended = asyncio.Event()
             connection.add_termination_listener(lambda *_: ended.set())
             await ended.wait()
             raise ConnectionError("the inbox's listener was closed")
         finally:
             await connection.close(timeout=1)
+
+    def _noticed(self, _connection: object, _pid: int, _channel: str, table: object) -> None:
+        """The notice names the table: any login may send another, which is worth a look and no more."""
+        if table == "probe_results":
+            self._wake.set()
+        else:
+            self._asked.set()
 
     async def _watch_events(self, waker: AuthorityRedis) -> None:
         """Wake at each stream entry."""
@@ -222,12 +240,31 @@ async def running_authority(
 @asynccontextmanager
 async def _pool(dsn: str) -> AsyncIterator[Any]:
     pool = await asyncpg.create_pool(
-        dsn, min_size=2, max_size=8, timeout=5, command_timeout=10, server_settings=_SESSION
+        dsn,
+        min_size=4,
+        max_size=10,
+        timeout=5,
+        command_timeout=10,
+        server_settings=_SESSION,
+        reset=_as_it_is,
     )
     try:
         yield pool
     finally:
         pool.terminate()
+
+
+async def _as_it_is(_connection: Any) -> None:
+    """No session of ours keeps settings or locks; an open transaction asyncpg itself ends."""
+
+
+async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

@@ -18,12 +18,14 @@ KEPT_ALARMS: Final = 20
 
 @dataclass(slots=True)
 class ChainHealth:
-    """What is known of the audit chain. `fault` None means that it holds up to `seq`."""
+    """What is known of the audit chain. `fault` None means that it holds up to `seq`; `damaged`
+    is what two safety-admins have accepted as damage below it."""
 
     seq: int = 0
     verified_at: datetime | None = None
     full_verified_at: datetime | None = None
     fault: str | None = "not verified yet"
+    damaged: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Health:
                 "verified_at": rfc3339(chain.verified_at) if chain.verified_at else None,
                 "full_verified_at": rfc3339(chain.full_verified_at) if chain.full_verified_at else None,
                 "why": chain.fault,
+                "damaged": list(chain.damaged),
             },
             "queue": self.queue,
             "alarms": list(self.alarms),

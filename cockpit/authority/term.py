@@ -26,10 +26,11 @@ from cockpit.authority.runs import Runs
 from cockpit.authority.watch import Watch
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, ChainBroken
+from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.refusals import StoreUnreachable
 
 CHECK_S: Final = 5.0
-HEAD_START_S: Final = 0.02  # a loosening has the loop to itself this long; a trip's audit waits no longer
+HEAD_START_S: Final = 0.02  # no trip waits for it: its event ends the pause, and the turn begins at once
 FULL_AGAIN_S: Final = 43_200.0
 
 
@@ -48,6 +49,7 @@ class Term:
         self._backlog = Backlog(means)
         self._settled = False
         self._checked_at = 0.0
+        self._stream_at = 0.0
         self._full_at = 0.0
         self._beside: asyncio.Task[None] | None = None
 
@@ -68,17 +70,12 @@ class Term:
         await self._verify_full()
 
     async def turn(self) -> None:
-        """One turn: take requests in, then read Redis and act on what it shows.
+        """One turn: read Redis and act on what it shows.
 
         Raises:
             Doubt, Fenced: the term must end. Postgres's errors end it too.
         """
         self._means.raise_failures()
-        if self._settled:
-            await self._inbox.step()  # before the long reading: who asks is not kept waiting
-            if self._means.tasks:
-                await asyncio.wait(self._means.tasks, timeout=HEAD_START_S)
-                self._means.raise_failures()
         try:
             await self._redis_turn()
             self._means.health.redis_ok = True
@@ -86,9 +83,20 @@ class Term:
         except StoreUnreachable as error:
             self._means.health.redis_ok = False
             self._means.health.changed("redis", str(error))
-        if not self._settled:
-            await self._inbox.step()
         self._keep_up()
+
+    async def take_requests(self) -> None:
+        """Take in what has come; runs beside the turns.
+
+        Raises:
+            Doubt, Fenced: the term must end. Postgres's errors end it too.
+        """
+        await self._inbox.step()
+
+    async def give_way(self) -> None:
+        """Let loosenings that are being decided have the loop to themselves for a moment."""
+        if self._means.tasks:
+            await asyncio.wait(self._means.tasks, timeout=HEAD_START_S)
 
     async def renew_forever(self) -> None:
         """Renew the lease and publish the health each second.
@@ -125,7 +133,9 @@ class Term:
             world = await means.reader.read()
         if await self._drain.step(world):
             world = await means.reader.read()
+        await self._mend_stream(world)
         await self._inbox.retry_pending()
+        await self.give_way()
         async with means.pool.acquire() as connection:
             await repair_open_documents(means, connection, world)
         if await self._watch.step(world):
@@ -133,6 +143,17 @@ class Term:
             await self._drain.step(world)
         await self._runs.step(world)
         await self._quiet.step(world)
+
+    async def _mend_stream(self, world: World) -> None:
+        """Whoever may trip may write an entry after which the stream takes no other: start it afresh (F26).
+        What it held is drained by now."""
+        if time.monotonic() - self._stream_at < CHECK_S:
+            return
+        self._stream_at = time.monotonic()
+        if await self._means.redis.stream_stuck():
+            await self._means.redis.rebuild_stream()
+            why = "circuit_breaker:events took no more entries and was started afresh"
+            self._means.health.alarm(world.now, "event stream", GLOBAL, why)
 
     async def _hold_term(self, world: World) -> World:
         """Take the term in Redis before anything else is done there, again where it was lost."""

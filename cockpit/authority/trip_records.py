@@ -9,7 +9,7 @@ from typing import Any, Final
 from backends.audit_log import append
 from backends.signing import canonical, sign_document
 from cockpit.authority.decisions import record_outcome
-from cockpit.authority.entries import AUTHORITY, Author, Proof, epoch_details, new_entry
+from cockpit.authority.entries import AUTHORITY, ITSELF, Author, Proof, epoch_details, new_entry
 from cockpit.authority.means import Means
 from cockpit.authority.opening import OpenDocument
 from cockpit.authority.world import World
@@ -40,7 +40,8 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (dedup_key) DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """One trip. Without a payload nobody signed it, and the authority records it."""
+    """One trip. Without a payload nobody signed it, and the authority records it. `repeats` is the event of
+    a signed trip that was delivered once more, because its sender had no reply (at least once, I8)."""
 
     breaker_id: BreakerId
     epoch: Epoch
@@ -54,6 +55,7 @@ class Trip:
     signature: str = ""
     requested_at: datetime | None = None
     ttl_s: int | None = None
+    repeats: str = ""
 
     @property
     def author(self) -> Author:
@@ -75,6 +77,8 @@ async def record_trip(connection: Any, means: Means, trip: Trip, world: World) -
         "attributed": trip.attributed,
         **epoch_details(trip.epoch),
     }
+    if trip.repeats:
+        details["repeats"] = trip.repeats
     if late_s is not None:
         details["late_by_s"] = round(late_s)
     document = _open_document(means, trip, world)
@@ -146,17 +150,26 @@ def _open_document(means: Means, trip: Trip, world: World) -> Document:
 async def _void_approvals(connection: Any, means: Means, trip: Trip) -> None:
     """A trip changes what a pending approval was asked for: of this breaker and of all that it halts."""
     touched = [trip.breaker_id, *means.catalogue.descendants(trip.breaker_id)]
-    for row in await connection.fetch(_VOIDED, touched):
+    voided = await connection.fetch(_VOIDED, touched)
+    if not voided:
+        return
+    ids = [row["request_id"] for row in voided]
+    details = {"requests": ids, "why": f"{trip.breaker_id} was tripped", "trip": trip.event_id}
+    entry = await append(
+        connection,
+        new_entry(means.key, ITSELF, Action.APPROVAL_VOID, trip.event_id, trip.breaker_id, details),
+    )
+    for row in voided:
         refusal = Refusal(
             Code.APPROVAL_VOID, f"{trip.breaker_id} was tripped meanwhile.", "Look again and ask anew."
         )
         outcome = refused(BreakerId(row["breaker_id"]), refusal, row["request_id"])
-        await record_outcome(connection, row["request_id"], "void", outcome, None, refusal.code)
+        await record_outcome(connection, row["request_id"], "void", outcome, entry.seq, refusal.code)
 
 
 async def _open_incident(connection: Any, trip: Trip) -> None:
     """A person's own trip never holds up a resume; a change that nobody signed does, until acknowledged."""
-    if trip.login == AUTHORITY:
+    if trip.login == AUTHORITY or trip.repeats:
         return
     if trip.attributed:
         title = f"{trip.breaker_id} tripped by {trip.login}: {trip.reason}"

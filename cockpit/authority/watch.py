@@ -6,9 +6,12 @@ Each is answered with a trip, audited once, alarmed and made an incident.
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 from backends.audit_log import append
+from backends.trip_exchange import event_fields
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.means import CHANGE, Means, tell
@@ -16,11 +19,14 @@ from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
 from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.documents import rfc3339
 from cockpit.domain.legacy import legacy_agrees
 from cockpit.domain.reasons import Reason
+from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 
+STREAM_S: Final = 1.0
 _DOCUMENTS: Final = "SELECT breaker_id, document FROM breakers"
 _INCIDENT: Final = """
 INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
@@ -35,6 +41,7 @@ class Watch:
         self._means = means
         self._drain = drain
         self._answered: dict[str, bytes | None] = {}
+        self._stream_due: datetime | None = None
 
     async def step(self, world: World) -> bool:
         """Answer what is foreign in `world`; whether anything was.
@@ -43,8 +50,38 @@ class Watch:
             StoreUnreachable: Redis did not take a trip; the next step tries again.
         """
         self._gateways(world)
+        await self._stream(world)
         found = await self._legacy(world)
         return await self._documents(world) or found
+
+    async def _stream(self, world: World) -> None:
+        """A stream that takes no entry is rebuilt: somebody gave it an id ahead of the clock, or another
+        type. Trips work meanwhile, without their events."""
+        if self._stream_due is not None and world.now < self._stream_due:
+            return
+        self._stream_due = world.now + timedelta(seconds=STREAM_S)
+        try:
+            stuck = await self._means.redis.stream_stuck()
+        except StoreUnreachable as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            stuck = True
+        if not stuck:
+            return
+        await self._drain.take_events(world)
+        event_id = str(uuid4())
+        says = event_fields(event_id, GLOBAL, "ALARM", ITSELF.user_id, rfc3339(world.now))
+        await self._means.redis.rebuild_stream([says])
+        message = "circuit_breaker:events took no entry: it was written by hand; it was rebuilt"
+        async with self._means.transaction() as connection:
+            await append(
+                connection,
+                new_entry(
+                    self._means.key, ITSELF, Action.UNAUDITED_CHANGE, event_id, "events", {"message": message}
+                ),
+            )
+            await tell(connection, CHANGE)
+        self._means.health.alarm(world.now, "unaudited change", GLOBAL, message)
 
     async def _legacy(self, world: World) -> bool:
         """The key must mirror the global document that Redis holds, whatever its epoch."""
@@ -52,8 +89,11 @@ class Watch:
         absent = (
             world.view.documents[GLOBAL] is None and raw is None
         )  # nothing was ever granted, or all is lost
-        if absent or legacy_agrees(raw, document) or GLOBAL in self._means.in_flight:
+        if GLOBAL in self._means.in_flight:
+            return False
+        if absent or legacy_agrees(raw, document):
             self._answered.pop("legacy", None)
+            self._means.legacy_judged = frozenset({raw})
             return False
         if self._answered.get("legacy", b"") == raw and "legacy" in self._answered:
             return False
@@ -61,14 +101,17 @@ class Watch:
         message = f"circuit_breaker:state was changed by hand; it holds {shown}"
         await self._answer(world, GLOBAL, raw, message)
         self._answered["legacy"] = raw
+        self._means.legacy_judged = frozenset({raw})
         return True
 
     async def _documents(self, world: World) -> bool:
-        """A document that permits anything must be the one that was committed last."""
+        """A document that permits anything must be the one that was committed last; one that nobody signed,
+        or that cannot be read, halts anyway, and somebody wrote it by hand."""
         granted = [
             name
             for name, reading in world.readings.items()
-            if reading.state is not State.OPEN and name not in self._means.in_flight
+            if (reading.state is not State.OPEN or _unreadable(world, name))
+            and name not in self._means.in_flight
         ]
         if not granted:
             return False
@@ -116,6 +159,10 @@ class Watch:
     def _gateways(self, world: World) -> None:
         """Mirror the gateways' acknowledgements: people's logins may not read those keys."""
         self._means.health.gateways = {name: _json(raw) for name, raw in world.view.acks.items()}
+
+
+def _unreadable(world: World, name: BreakerId) -> bool:
+    return world.view.documents[name] is not None and world.document(name) is None
 
 
 def _bytes(text: str | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A platform that can be broken on purpose: people with real logins, authorities that come and go, servers that die.
+"""A platform that can be broken on purpose: people with real logins, authorities and servers that die.
 
 Synchronous from outside, so that a hypothesis state machine can drive it; one event loop for a whole example.
 """
@@ -95,8 +95,10 @@ class World:
     async def close(self) -> None:
         for running in list(self.authorities):
             await self.kill(running)
-        for store in (*self._inboxes.values(), *self._breakers.values()):
-            await store.close()
+        for inbox in self._inboxes.values():
+            await inbox.close()
+        for breakers in self._breakers.values():
+            await breakers.close()
         await self.gate_redis.aclose()
         await self._venue.__aexit__(None, None, None)
         await drop_platform(self.platform)
@@ -177,7 +179,13 @@ class World:
     async def trip(self, name: BreakerId, login: str) -> Epoch:
         event_id = str(uuid4())
         command = Command(
-            Kind.TRIP, event_id, name, login, datetime.now(UTC), reason="drill", notes="tripped by the machine"
+            Kind.TRIP,
+            event_id,
+            name,
+            login,
+            datetime.now(UTC),
+            reason="drill",
+            notes="tripped by the machine",
         )
         store = await self.breakers(login)
         return (await store.trip(name, sign_command(command, self.platform.keys[login]), event_id)).epoch
@@ -187,7 +195,13 @@ class World:
             return await line.command(*command)
 
     async def report(
-        self, run: Any, login: str, ordinal: int, passed: bool, epoch: Epoch | None = None, probe: str | None = None
+        self,
+        run: Any,
+        login: str,
+        ordinal: int,
+        passed: bool,
+        epoch: Epoch | None = None,
+        probe: str | None = None,
     ) -> None:
         """One attested result of a probe run."""
         name = probe or run.run.probes[ordinal % len(run.run.probes)]
@@ -257,7 +271,9 @@ class World:
         )
         await audit_verify.verify(ports, full=True)
 
-    async def until(self, condition: Callable[[], Awaitable[Any]], what: str, limit_s: float = PATIENCE_S) -> Any:
+    async def until(
+        self, condition: Callable[[], Awaitable[Any]], what: str, limit_s: float = PATIENCE_S
+    ) -> Any:
         ends = time.monotonic() + limit_s
         while not (found := await condition()):
             assert time.monotonic() < ends, f"in vain: {what}"
@@ -272,7 +288,8 @@ class World:
             async with self.platform.connection() as connection:
                 rows = await connection.fetch("SELECT breaker_id, redis_run_id, counter FROM breakers")
             return all(
-                row["redis_run_id"] == run_id and row["counter"] == counters[row["breaker_id"]] for row in rows
+                row["redis_run_id"] == run_id and row["counter"] == counters[row["breaker_id"]]
+                for row in rows
             )
 
         await self.until(audited, "every trip audited")
