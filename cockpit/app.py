@@ -12,38 +12,45 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual import on
+from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from cockpit.asking import is_dialog
 from cockpit.config import Credentials, Settings
+from cockpit.domain.refusals import Refused
 from cockpit.feeds import BreakersRead, DeskRead, Feed, IdentityRead, PostgresFeed, RedisFeed, SourceFailed
 from cockpit.keymap import APP_KEYS, PANELS, remapping_faults
-from cockpit.screens.audit import AuditPanel
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from cockpit.showing import Showing
+from cockpit.style_sheet import SteadySheet
 from cockpit.terminal import EndWatch, unusable
 from themes import STYLE_SHEET, THEMES
 from widgets.board import Board
-from widgets.dialog import Dialog
 from widgets.keys import bindings
 from widgets.line import Line
 from widgets.symbols import Alphabet
 
 if TYPE_CHECKING:
+    from backends.redis_store import RedisStore
     from cockpit.desk import Desk
 
-OpenDesk = Callable[[Settings, Credentials], "Desk"]
 TICK_S = 1.0
 FIRST_FRAME_S = 0.5
+STATES_S = 0.25
 SETTLED_S = 3.0
 STATUS_S = 12.0
 
 
-class CockpitApp(Showing):
+class OpenDesk(Protocol):
+    def __call__(self, settings: Settings, credentials: Credentials, redis: RedisStore | None) -> Desk: ...
+
+
+class CockpitApp(Showing, App[int]):
     """One login's screen. `open_desk` makes the stores; it is called after the first frame."""
 
     TITLE = "cockpit"
@@ -60,6 +67,7 @@ class CockpitApp(Showing):
         self.credentials = credentials
         self._open_desk = open_desk
         self._feeds: list[Feed] = []
+        self._redis: RedisStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._status: Line = ()
         self._status_until = 0.0
@@ -77,9 +85,15 @@ class CockpitApp(Showing):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = THEMES[0].name
+        self.stylesheet = SteadySheet(variables=self.get_css_variables())
         self.add_mode("overview", lambda: Overview(self))
-        self.add_mode("audit", lambda: AuditPanel(self))
+        self.add_mode("audit", self._audit_panel)
         self.set_keymap(self.keys_remapped)
+
+    def _audit_panel(self) -> Screen[None]:
+        from cockpit.screens.audit import AuditPanel
+
+        return AuditPanel(self)
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -111,25 +125,37 @@ class CockpitApp(Showing):
         self.run_worker(self._start_feeds(), name="connect", exit_on_error=True)
 
     async def _start_feeds(self) -> None:
+        """Redis first, which is what people look at. Imports run in a thread: keys and drawing go on."""
+        from cockpit.cli import screen_stores
         from cockpit.config import BadSettings
-        from cockpit.domain.refusals import Refused
 
-        await asyncio.sleep(0)
         try:
-            desk = self._open_desk(self.settings, self.credentials)
+            await asyncio.to_thread(screen_stores.load_redis)
+            redis = screen_stores.open_redis(self.settings, self.credentials)
+            self._watch_redis(redis)
+            await self._feeds[0].has_read(STATES_S)
+            await asyncio.to_thread(screen_stores.load_rest)
+            self.desk = await asyncio.to_thread(self._open_desk, self.settings, self.credentials, redis)
+            self._watch_postgres(self.desk)
         except (BadSettings, Refused, ValueError) as error:
-            for source in ("redis", "postgres"):
+            for source in ("redis", "postgres")[len(self._feeds) :]:
                 self.post_message(SourceFailed(source, str(error)))
-            return
-        self.desk = desk
-        redis = RedisFeed(desk.stores.redis, self.post_message)
-        postgres = PostgresFeed(desk.stores.postgres, self.post_message)
-        self._feeds = [redis, postgres]
-        self._tasks = [
-            asyncio.create_task(redis.watch(), name="redis feed"),
-            asyncio.create_task(postgres.watch(), name="postgres feed"),
-            asyncio.create_task(self.keep_spool(), name="spool"),
-        ]
+            self.tell(f"this screen can only look on: {error}", "bad")
+        finally:
+            self.take_keys()
+        await asyncio.to_thread(screen_stores.load_dialogs)
+
+    def _watch_redis(self, redis: RedisStore) -> None:
+        self._redis = redis
+        self._watch(RedisFeed(redis, self.post_message))
+
+    def _watch_postgres(self, desk: Desk) -> None:
+        self._watch(PostgresFeed(desk.stores.postgres, self.post_message))
+        self._tasks.append(asyncio.create_task(self.keep_spool(), name="spool"))
+
+    def _watch(self, feed: RedisFeed | PostgresFeed) -> None:
+        self._feeds.append(feed)
+        self._tasks.append(asyncio.create_task(feed.watch(), name=f"{feed.source} feed"))
 
     async def on_unmount(self) -> None:
         for task in self._tasks:
@@ -137,6 +163,8 @@ class CockpitApp(Showing):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.desk is not None:
             await self.desk.close()
+        elif self._redis is not None:
+            await self._redis.close()
 
     # -- data in ------------------------------------------------------------------------------------------
 
@@ -173,7 +201,7 @@ class CockpitApp(Showing):
         if not self.is_running or self._exit:
             return
         for screen in self.screen_stack:
-            if isinstance(screen, (Panel, Dialog)):
+            if isinstance(screen, Panel) or is_dialog(screen):
                 screen.follow(self.board)
 
     def wake_feeds(self) -> None:
@@ -199,15 +227,16 @@ class CockpitApp(Showing):
     # -- keys ---------------------------------------------------------------------------------------------
 
     def action_panel(self, name: str) -> None:
-        if not isinstance(self.screen, Dialog):
+        if not is_dialog(self.screen):
             self.switch_mode(name)
 
     def action_help_quit(self) -> None:
         from widgets.line import text_of
 
         self.tell("ctrl+c does nothing here; ctrl+q quits", "warn")
-        if isinstance(self.screen, Dialog):
-            self.screen.say(text_of(self._status).strip())
+        screen = self.screen
+        if is_dialog(screen):
+            screen.say(text_of(self._status).strip())
 
     # -- the worst case -----------------------------------------------------------------------------------
 
@@ -228,54 +257,15 @@ def _collect_from_now() -> None:
     gc.enable()
 
 
-def open_desk(settings: Settings, credentials: Credentials) -> Desk:
+def open_desk(settings: Settings, credentials: Credentials, redis: RedisStore | None = None) -> Desk:
     """This login's stores. Nothing is connected yet; each connects at its first use.
 
     Raises:
         BadSettings: an address or the signing key cannot be used.
     """
-    from backends.gateway import Gateway
-    from backends.postgres_store import PostgresStore
-    from backends.redis_store import RedisStore
-    from backends.signing import KeyRing, canonical, sign_command
-    from cockpit.cli.tripping import login_of, sign_if_possible, trip_ports
-    from cockpit.cli.wiring import (
-        EvidenceShelf,
-        PayloadKey,
-        authority_ring,
-        postgres_address,
-        redis_address,
-        signing_key,
-    )
-    from cockpit.desk import Desk, Stores
-    from cockpit.operations.audit_verify import VerifyPorts
+    from cockpit.cli import screen_stores
 
-    ring = authority_ring(settings)
-    postgres = PostgresStore(postgres_address(credentials))
-
-    class ReadEvidence(EvidenceShelf):
-        async def ping(self) -> float:
-            begin = time.perf_counter()
-            await self.get("transitions/none.json")
-            return (time.perf_counter() - begin) * 1_000
-
-    evidence = ReadEvidence(settings)
-    verify = VerifyPorts(
-        postgres, evidence, ring, lambda keys: KeyRing({**keys, **settings.authority_keys}), canonical
-    )
-    stores = Stores(
-        login=login_of(credentials),
-        redis=RedisStore(redis_address(credentials), settings.catalogue, ring),
-        postgres=postgres,
-        evidence=evidence,
-        gateway=Gateway(settings.gateway_url) if settings.gateway_url else None,
-        trips=trip_ports(settings, credentials),
-        sign_trip=lambda command: sign_if_possible(command, credentials),
-        sign=lambda command: sign_command(command, signing_key(credentials)),
-        sign_payload=lambda fields: PayloadKey(signing_key(credentials))(fields),  # noqa: PLW0108 - read at use
-        verify=verify,
-    )
-    return Desk(settings, stores)
+    return screen_stores.open_desk(settings, credentials, redis)
 
 
 def run(settings: Settings, login: str | None) -> int:

@@ -7,40 +7,54 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from textual import events, on
-from textual.app import App
+from textual import events
+from textual.screen import Screen
 from textual.widgets import Input
+from typing_extensions import TypeIs
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.commands import Kind
 from cockpit.domain.refusals import Refused
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from widgets.board import Board
-from widgets.dialog import Dialog
-from widgets.next_steps import STEP_WORDS, lacks, steps
 
 if TYPE_CHECKING:
+    from textual.app import App
+
+    from cockpit.config import Credentials
     from cockpit.desk import Desk
     from cockpit.operations.outcomes import Outcome
+    from widgets.dialog import Dialog
     from widgets.trip_checks import TripMade
     from widgets.trip_dialog import Draft
+
+    Shell = App[int]
+else:  # plain classes until `CockpitApp` is made of them: each Textual class costs a millisecond at the start
+    Shell = object
 
 ResultT = TypeVar("ResultT")
 SPOOL_S = 5.0
 FINDINGS_S = 2.0
 _STYLE = {"done": "good", "pending": "warn", "refused": "bad"}
-_KINDS = {"trip": Kind.TRIP, "half_open": Kind.HALF_OPEN, "close": Kind.CLOSE}
 _log = logging.getLogger("cockpit.asking")
 
 
-class Asking(App[int]):
+def is_dialog(screen: Screen[Any]) -> TypeIs[Dialog[Any]]:
+    """Whether the screen is a dialog. Before one was opened their module may not be loaded, or only in part:
+    a thread loads it."""
+    dialog = getattr(sys.modules.get("widgets.dialog"), "Dialog", None)
+    return dialog is not None and isinstance(screen, dialog)
+
+
+class Asking(Shell):
     """The actions of the screen. The shell below it keeps the board and the feeds."""
 
     board: Board
+    credentials: Credentials
     desk: Desk | None = None
     keys_remapped: Mapping[str, str]
     trip_made: TripMade | None = None
@@ -49,9 +63,12 @@ class Asking(App[int]):
         super().__init__()
         self._drafts: dict[str, Draft] = {}
         self._own_half_opens: set[str] = set()
+        self._half_opening: set[str] = set()
+        self._told_runs: set[str] = set()
         self._own_runs: dict[str, asyncio.Task[None]] = {}
         self._doing: set[asyncio.Task[None]] = set()
         self._typed_ahead: list[events.Key] = []
+        self._opening = True
 
     # What the shell provides.
     def update_board(self, **changes: object) -> None:
@@ -67,7 +84,7 @@ class Asking(App[int]):
 
     def ask(self, dialog: Dialog[ResultT], answered: Any = None) -> None:
         """Open a dialog, unless one is open: two fast presses stack nothing."""
-        if isinstance(self.screen, Dialog):
+        if is_dialog(self.screen):
             return
 
         def done(result: ResultT | None) -> None:
@@ -98,6 +115,8 @@ class Asking(App[int]):
 
     def _target(self, step: str) -> tuple[str, Desk] | None:
         """The breaker under the cursor, where `step` is possible now; else the reason is told."""
+        from widgets.next_steps import STEP_WORDS, steps
+
         panel = self.screen
         if not isinstance(panel, Overview) or panel.selected is None:
             return None
@@ -114,7 +133,11 @@ class Asking(App[int]):
 
     def _record_denied(self, step: str, breaker_id: str, desk: Desk) -> None:
         """An attempt that the role forbids is recorded, also where this side refuses it already."""
-        kind, identity = _KINDS.get(step), self.board.identity
+        from cockpit.domain.commands import Kind
+        from widgets.next_steps import lacks
+
+        kinds = {"trip": Kind.TRIP, "half_open": Kind.HALF_OPEN, "close": Kind.CLOSE}
+        kind, identity = kinds.get(step), self.board.identity
         if kind is None or kind.permission is None or identity is None:
             return
         if lacks(self.board, breaker_id, kind.permission) and self.board.breakers is not None:
@@ -132,9 +155,9 @@ class Asking(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys in the order in which they were typed: a key that opens a dialog has opened it before the next
-        is looked at, and what is typed until it stands is kept for it."""
+        is looked at, and what is typed until it stands, or until the stores are open, is kept for it."""
         if isinstance(event, events.Key) and not event.is_forwarded:
-            if self._waits_for_dialog():
+            if self._opening or self._waits_for_dialog():
                 self._typed_ahead.append(event)
                 return
             if not isinstance(self.focused, Input) and await self._took(event):
@@ -143,15 +166,23 @@ class Asking(App[int]):
 
     async def _took(self, event: events.Key) -> bool:
         screen = self.screen
-        if not isinstance(screen, (Panel, Dialog)):
+        if not isinstance(screen, Panel) and not is_dialog(screen):
             return False
         return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
 
     def _waits_for_dialog(self) -> bool:
-        return isinstance(self.screen, Dialog) and not self.screen.ready
+        screen = self.screen
+        return is_dialog(screen) and not screen.ready
 
-    @on(Dialog.Ready)
-    async def dialog_ready(self) -> None:
+    def take_keys(self) -> None:
+        """The stores are open, or cannot be: the keys that waited for them are looked at now."""
+        self._opening = False
+        self._replay()
+
+    async def on_dialog_ready(self) -> None:
+        self._replay()
+
+    def _replay(self) -> None:
         typed, self._typed_ahead = self._typed_ahead, []
         for event in typed:
             self.post_message(event)

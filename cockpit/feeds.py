@@ -11,14 +11,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from textual.message import Message
 
-from cockpit.domain.desk import DeskSnapshot
-from cockpit.domain.permissions import Identity
 from cockpit.domain.refusals import Refused
-from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
+
+if TYPE_CHECKING:
+    from cockpit.domain.desk import DeskSnapshot
+    from cockpit.domain.permissions import Identity
+    from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 
 POLL_S: Final = 1.0
 LEAST_S: Final = 0.03
@@ -88,10 +90,17 @@ class Feed:
         self.source = source
         self._tell = tell
         self._wake = asyncio.Event()
+        self._has_read = asyncio.Event()
 
     def wake(self) -> None:
         """Read again now."""
         self._wake.set()
+
+    async def has_read(self, timeout_s: float) -> None:
+        """Wait until the first reading came or failed, but not for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._has_read.wait()
 
     async def run(
         self, read: Callable[[], Awaitable[Message]], listen: Callable[[], Awaitable[bool]]
@@ -103,6 +112,7 @@ class Feed:
                 self._wake.clear()
                 began = time.monotonic()
                 await self._read_once(read)
+                self._has_read.set()
                 rest = LEAST_S - (time.monotonic() - began)
                 if rest > 0:
                     await asyncio.sleep(rest)

@@ -35,7 +35,7 @@ BREAKER_KEYS: Final = (
         loosens=True,
     ),
     Key(
-        "probe-run", "p,P", "app.probe_run", "probes", "Watch the probe run of the present epoch", footer=True
+        "probe-run", "p,P", "app.probe_run", "probes", "Watch the breaker's last probe run", footer=True
     ),
     Key(
         "close",

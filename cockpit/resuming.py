@@ -7,13 +7,12 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.commands import Kind
-from cockpit.domain.probes import RunStatus
 from cockpit.halting import Halting
 
 if TYPE_CHECKING:
     from cockpit.desk import Desk
     from cockpit.domain.desk import RunRow
+    from cockpit.domain.documents import Epoch
     from cockpit.domain.snapshots import BreakerSnapshot
     from cockpit.operations.outcomes import Outcome
     from widgets.close_dialog import CloseWish
@@ -39,7 +38,9 @@ class Resuming(Halting):
     async def _keep_findings(self, dialog: Any, breaker_id: str, desk: Desk) -> None:
         """Read the live items again as long as the dialog is open."""
         while dialog in self.screen_stack:
-            dialog.findings(await desk.findings(BreakerId(breaker_id), self.board.authority_status))
+            alive = self.board.authority_alive  # what a silent one said last is old
+            status = self.board.authority_status if alive else {}
+            dialog.findings(await desk.findings(BreakerId(breaker_id), status))
             await asyncio.sleep(FINDINGS_S)
 
     def _half_open(self, wish: HalfOpenWish, seen: BreakerSnapshot | None) -> None:
@@ -48,43 +49,60 @@ class Resuming(Halting):
             self.do(self._half_open_now(wish, seen, self.desk), f"half-open {wish.breaker_id}")
 
     async def _half_open_now(self, wish: HalfOpenWish, seen: BreakerSnapshot, desk: Desk) -> None:
+        from cockpit.domain.commands import Kind
         from cockpit.operations.resume import Wish
 
-        outcome = await desk.ask(Wish(Kind.HALF_OPEN, wish.breaker_id, wish.notes, wish.checked), seen)
+        self._half_opening.add(wish.breaker_id)
+        try:
+            outcome = await desk.ask(Wish(Kind.HALF_OPEN, wish.breaker_id, wish.notes, wish.checked), seen)
+        finally:
+            self._half_opening.discard(wish.breaker_id)
         if outcome.event_id:
             self._own_half_opens.add(outcome.event_id)
         self._outcome(f"half-open {wish.breaker_id}", outcome)
         if outcome.word == "done":
             self.tell(f"{wish.breaker_id} is HALF_OPEN · PROBING; its probes run (p)", "good")
-            self._run_view(wish.breaker_id)
+            self._run_view(wish.breaker_id, self.board.epoch(wish.breaker_id))
 
     def action_probe_run(self) -> None:
+        from cockpit.domain.probes import RunStatus
+
         if target := self._target("probes"):
-            row = self.board.run(target[0])
+            row = self.board.last_run(target[0])
             if row is not None and not row.results and row.run.status is RunStatus.RUNNING:
                 self._own_half_opens.add(row.request_id)  # one's own from before a restart: start it
                 self.data_changed()
-            self._run_view(target[0])
+            self._run_view(target[0], row.run.epoch if row is not None else None)
 
-    def _run_view(self, breaker_id: str) -> None:
+    def _run_view(self, breaker_id: str, epoch: Epoch | None) -> None:
         from widgets.views import RunView
 
         def answered(key: str) -> None:
             if key == "close":
                 self.action_close()
 
-        self.ask(RunView(breaker_id, self.board), answered)
+        self.ask(RunView(breaker_id, self.board, epoch), answered)
 
     def data_changed(self) -> None:
         """A new snapshot is on the board: start one's own probe runs, read one's own evidence back."""
         desk, board = self.desk, self.board
         if desk is None or board.desk is None or board.breakers is None:
             return
+        from cockpit.domain.probes import RunStatus
+
         for row in board.desk.runs:
             mine = row.run.login == desk.stores.login and row.request_id in self._own_half_opens
             if mine and row.run.status is RunStatus.RUNNING and row.run.run_id not in self._own_runs:
                 self._own_runs[row.run.run_id] = self.do(self._probe(row, board.breakers, desk), "probe run")
+            if mine and row.run.status is not RunStatus.RUNNING and row.run.run_id not in self._told_runs:
+                self._told_runs.add(row.run.run_id)
+                self._tell_end(row)
         self._read_evidence(desk)
+
+    def _tell_end(self, row: RunRow) -> None:
+        from widgets.run_lines import ended
+
+        self.tell(*ended(self.board, row))
 
     async def _probe(self, row: RunRow, seen: BreakerSnapshot, desk: Desk) -> None:
         left = (row.run.deadline - self.board.desk_now).total_seconds()
@@ -100,6 +118,7 @@ class Resuming(Halting):
 
     def _close(self, wish: CloseWish, seen: BreakerSnapshot | None) -> None:
         if self.desk is not None and seen is not None:
+            from cockpit.domain.commands import Kind
             from cockpit.operations.resume import Wish
 
             self.tell(f"close {wish.breaker_id}: asked, the authority probes once more and decides…", "warn")
@@ -127,6 +146,7 @@ class Resuming(Halting):
             self.do(self._await(f"approve {wish.breaker_id}", asked), "approve")
 
     def action_acknowledge(self) -> None:
+        from cockpit.screens.overview import may_acknowledge
         from widgets.pick_dialogs import AcknowledgeDialog
 
         incidents = self.board.desk.incidents if self.board.desk else ()
@@ -134,12 +154,15 @@ class Resuming(Halting):
             self.tell("acknowledge: Postgres has not been read yet", "warn")
         elif not any(row.status == "open" for row in incidents):
             self.tell("acknowledge: no incident is open", "warn")
+        elif why := may_acknowledge(self.board):
+            self.tell(f"acknowledge: {why}", "warn")
         else:
             seen = self.board.breakers
             self.ask(AcknowledgeDialog(self.board), lambda wish: self._acknowledge(wish, seen))
 
     def _acknowledge(self, wish: AcknowledgeWish, seen: BreakerSnapshot | None) -> None:
         if self.desk is not None and seen is not None:
+            from cockpit.domain.commands import Kind
             from cockpit.operations.resume import Wish
 
             asked = self.desk.ask(

@@ -13,11 +13,9 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
 from cockpit.keymap import PANELS
 from cockpit.resuming import Resuming
-from cockpit.screens.audit import AuditPanel
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from widgets.board import AuditCheck
-from widgets.dialog import Dialog
 from widgets.line import Line
 
 if TYPE_CHECKING:
@@ -28,6 +26,8 @@ class Showing(Resuming):
     """Details, help, the audit chain, the palette, quitting."""
 
     def action_details(self) -> None:
+        from cockpit.screens.audit import AuditPanel
+
         panel = self.screen
         if isinstance(panel, AuditPanel) and panel.entry is not None:
             from cockpit.screens.audit import entry_lines
@@ -85,8 +85,8 @@ class Showing(Resuming):
         from cockpit.keymap import help_sections
         from widgets.views import LinesDialog, help_lines
 
-        lines = help_lines(help_sections(self.keys_remapped), 100)
-        self.ask(LinesDialog("KEYS", self.board, lambda _board, _cells: lines))
+        sections = help_sections(self.keys_remapped)
+        self.ask(LinesDialog("HELP", self.board, lambda _board, cells: help_lines(sections, cells)))
 
     def standing_line(self) -> Line:
         """The status line while nothing was said."""
@@ -110,6 +110,13 @@ class Showing(Resuming):
                 yield SystemCommand(key.label, words, lambda action=key.action: self._run_on_panel(action))
         yield SystemCommand("theme", "Choose another theme", self.action_change_theme)
 
+    def on_command_palette_opened(self) -> None:
+        """Nothing blinks: it would draw the eye from what has changed, and cost bytes at rest."""
+        from textual.widgets import Input
+
+        for field in self.screen.query(Input):
+            field.cursor_blink = False
+
     def _run_on_panel(self, action: str) -> None:
         async def run() -> None:
             await self.run_action(action, self.screen if isinstance(self.screen, Panel) else self)
@@ -117,23 +124,17 @@ class Showing(Resuming):
         self.call_next(run)
 
     async def action_quit(self) -> None:
-        running = [run_id for run_id, task in self._own_runs.items() if not task.done()]
-        if running and not isinstance(self.screen, Dialog):
-            from widgets.views import AskDialog
+        """Also from within a dialog; what quitting would cause is named and asked for first."""
+        from widgets.left_behind import left_behind
+        from widgets.views import AskDialog
 
-            lines: list[Line] = [
-                (
-                    (
-                        "Your probe run is under way. Without you it fails at its deadline,",
-                        "",
-                    ),
-                ),
-                (("and the breaker goes back to OPEN · HALTED with a new epoch.", ""),),
-            ]
-            dialog = AskDialog("QUIT during your own probe run?", lines, self.board, "Quit", "Stay")
-            self.ask(dialog, lambda yes: self.exit(0) if yes else None)
-            return
-        self.exit(0)
+        if isinstance(self.screen, AskDialog):
+            self.screen.say("tab, then Enter on Quit, quits")
+        elif lines := left_behind(self.board, self._own_half_opens, self._half_opening):
+            dialog = AskDialog("QUIT? This is what it causes:", lines, self.board, "Quit", "Stay")
+            self.push_screen(dialog, lambda yes: self.exit(0) if yes else None)
+        else:
+            self.exit(0)
 
     def leave_at_once(self, code: int) -> None:
         """From a signal handler or another thread: end now."""

@@ -131,13 +131,13 @@ def _alarms(board: Board) -> list[Line]:
     if not board.desk_readable or not isinstance(alarms, list):
         return []
     lines: list[Line] = []
-    for alarm in alarms[:1]:
+    for alarm in alarms[-1:]:  # the authority appends: the newest is the last
         if isinstance(alarm, dict):
-            text = " ".join(
-                clean(str(alarm.get(name) or ""), 120) for name in ("kind", "breaker_id", "message")
+            kind, name, text = (
+                clean(str(alarm.get(field) or ""), 160) for field in ("kind", "breaker_id", "message")
             )
-            more = f" (+{len(alarms) - 1} more)" if len(alarms) > 1 else ""
-            lines.append(((f" ! ALARM: {text}{more}", "banner-warn"),))
+            head = f" ! {len(alarms)} ALARMS, the last: " if len(alarms) > 1 else " ! ALARM: "
+            lines.append(((f"{head}{kind}: {name}: {text}", "banner-warn"),))
     return lines
 
 

@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cockpit.domain.breakers import BreakerId, Catalogue
-from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
-from cockpit.domain.documents import Effective, Epoch, Reading, parse_rfc3339
 from cockpit.domain.limits import Limits
-from cockpit.domain.permissions import Identity
-from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
+
+if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
+    from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
+    from cockpit.domain.documents import Effective, Epoch, Reading
+    from cockpit.domain.permissions import Identity
+    from cockpit.domain.snapshots import BreakerSnapshot
 
 STALE_AFTER_S: Final = 3.0
 _RECORDED: Final = "recorded in Postgres; the authority applies it when Redis answers"
@@ -91,6 +93,12 @@ class Board:
         return self.breakers is None and self.redis_error is None
 
     @property
+    def blank(self) -> bool:
+        """Connecting, and neither Postgres nor anything asked here has added to that."""
+        known = (self.desk, self.desk_error, self.identity, self.identity_error)
+        return self.connecting and not self.local_pending and all(each is None for each in known)
+
+    @property
     def redis_readable(self) -> bool:
         """Whether what stands here about the breakers is what Redis says now (I25)."""
         age = self.redis_age_s
@@ -152,6 +160,11 @@ class Board:
             return None
         return self.desk.run_of(BreakerId(breaker_id), epoch)
 
+    def last_run(self, breaker_id: str) -> RunRow | None:
+        """The probe run of the current epoch, else the newest: a failed run's own epoch is over with it."""
+        rows = [row for row in (self.desk.runs if self.desk else ()) if row.run.breaker_id == breaker_id]
+        return self.run(breaker_id) or max(rows, key=lambda row: row.run.started_at, default=None)
+
     def waiting(self) -> tuple[RequestRow, ...]:
         """Requests that wait for a second person's approval."""
         if self.desk is None:
@@ -195,6 +208,8 @@ class Board:
         return self._claimed(breaker_id)
 
     def _claimed(self, breaker_id: str) -> Story:
+        from cockpit.domain.documents import parse_rfc3339
+
         for event in self.breakers.events if self.breakers else ():
             if event.breaker_id == breaker_id and event.kind == "TRIP":
                 reason, notes = claimed_reason(event.payload)

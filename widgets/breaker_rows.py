@@ -11,6 +11,7 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
+from widgets.columns import Column, columns, name_cell, spaced, unread_line
 from widgets.line import Line, Span, fit
 from widgets.next_steps import steps
 from widgets.symbols import STATE_STYLE, STATE_SYMBOL, UNREADABLE
@@ -118,63 +119,14 @@ def own_span(row: BreakerRow) -> Span:
     return (f"{STATE_SYMBOL[row.own]} {word}", STATE_STYLE[row.own])
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    name: str
-    title: str
-    cells: int
-
-
-_NARROW: Final = (
-    Column("breaker", "BREAKER", 24),
-    Column("state", "STATE", 24),
-    Column("own", "OWN", 8),
-    Column("since", "SINCE", 5),
-    Column("actor", "BY", 9),
-    Column("next", "NEXT", 4),
-)
-_WIDE: Final = (
-    Column("breaker", "BREAKER", 25),
-    Column("state", "STATE", 24),
-    Column("own", "OWN", 8),
-    Column("halted_by", "HALTED BY", 19),
-    Column("since", "SINCE", 5),
-    Column("actor", "BY", 9),
-    Column("epoch", "EPOCH", 5),
-    Column("probes", "PROBES", 6),
-    Column("next", "NEXT", 4),
-)
-
-
-def columns(cells: int) -> tuple[Column, ...]:
-    """The columns for a width; what is left over widens the name, or shows reason and notes."""
-    if cells < 112:
-        spare = max(0, cells - sum(each.cells for each in _NARROW) - len(_NARROW))
-        return (Column("breaker", "BREAKER", 24 + min(spare, 16)), *_NARROW[1:])
-    used = sum(each.cells for each in _WIDE) + len(_WIDE)
-    spare = cells - used
-    if spare >= 9:
-        return (*_WIDE, Column("why", "REASON", spare - 1))
-    return _WIDE
-
-
-def heading(cells: int) -> Line:
-    return ((" ", ""), *_spaced([(fit(each.title, each.cells), "title") for each in columns(cells)]))
-
-
-def _spaced(spans: list[Span]) -> Line:
-    """One blank after each but the last."""
-    return (*((text + " ", style) for text, style in spans[:-1]), spans[-1])
-
-
 def row_line(row: BreakerRow, cells: int) -> Line:
     """One row. Data that is not fresh is dimmed whole and says so in its own words."""
-    name = fit(" " * row.depth + row.breaker_id, columns(cells)[0].cells)
+    name = name_cell(row.breaker_id, row.depth, cells)
     if row.pending:
         rest = "◌ PENDING · NOT HALTED YET · trip not confirmed by Redis"
         return ((name + " ", "strong"), (rest, "warn"))
     if row.connecting:
-        return ((name + " ", "dim"), ("connecting…", "dim"))
+        return unread_line(row.breaker_id, row.depth, cells)
     if not row.readable:
         return ((name + " ", "dim"), (unreadable_words(row, cells - len(name) - 1), "unknown"))
     spans: list[Span] = []
@@ -185,7 +137,7 @@ def row_line(row: BreakerRow, cells: int) -> Line:
             else _cell(row, column)
         )
         spans.append((fit(text, column.cells), style))
-    return _spaced(spans)
+    return spaced(spans)
 
 
 def unreadable_words(row: BreakerRow, cells: int = 200) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
@@ -16,7 +16,11 @@ from widgets.line_view import LineView
 class Choice(LineView, can_focus=True):
     """Pressed by Enter or a click, only."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("enter", "press", "press")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "press", show=False),
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
 
     class Pressed(Message):
         def __init__(self, choice: Choice) -> None:
@@ -28,11 +32,11 @@ class Choice(LineView, can_focus=True):
             return self.choice
 
     class TypedAt(Message):
-        """Somebody types here as if it were a field."""
+        """Somebody types here as if it were a field; `where` says what it is."""
 
-        def __init__(self, choice: Choice) -> None:
+        def __init__(self, where: str) -> None:
             super().__init__()
-            self.choice = choice
+            self.where = where
 
     def __init__(self, label: str, *, id: str) -> None:
         super().__init__(id=id)
@@ -65,7 +69,7 @@ class Choice(LineView, can_focus=True):
     def on_key(self, event: events.Key) -> None:
         """Text typed at a button would be lost in silence: say so."""
         if event.is_printable and event.character:
-            self.post_message(self.TypedAt(self))
+            self.post_message(self.TypedAt("a button; ↓ or tab goes on"))
 
     def action_press(self) -> None:
         self.post_message(self.Pressed(self))

@@ -23,7 +23,7 @@ from cockpit.domain.text import MAX_NOTES, MIN_NOTES, BadNotes, justification
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.keys import CONFIRM, LEAVE, bindings
-from widgets.line import Line
+from widgets.line import Line, fold
 from widgets.line_view import LINE_CLASSES, LineView
 
 ResultT = TypeVar("ResultT")
@@ -97,7 +97,7 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
 
     def foot(self, line: Line) -> None:
         for foot in self.query("#foot").results(LineView):
-            foot.show([line])
+            foot.show(fold(line, self.cells, 2))
 
     def say(self, text: str, style: str = "warn") -> None:
         """A word about what was just pressed; stays until the next change."""
@@ -114,9 +114,13 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
             self._said = False
         self.hint()
 
+    def on_descendant_focus(self) -> None:
+        if self.ready:
+            self.settle()
+
     @on(Choice.TypedAt)
-    def typed_at_a_button(self) -> None:
-        self.say("what you type goes nowhere: this is a button; tab or ↓ goes to the next field")
+    def typed_beside_a_field(self, event: Choice.TypedAt) -> None:
+        self.say(f"what you type goes nowhere: this is {event.where}")
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cockpit.domain.desk import AuditRow
-from cockpit.domain.snapshots import StreamEvent
 from cockpit.domain.text import clean
 from widgets.board import Board, claimed_reason
 from widgets.line import Line, fit
 from widgets.times import clock_s
+
+if TYPE_CHECKING:
+    from cockpit.domain.desk import AuditRow
+    from cockpit.domain.snapshots import StreamEvent
 
 _PREFIX: Final = "CIRCUIT_BREAKER_"
 _STYLE: Final = {
@@ -26,6 +28,31 @@ _STYLE: Final = {
     "REJECTED": "warn",
     "UNAUDITED_CHANGE": "bad",
     "STATE_LOSS_DETECTED": "bad",
+}
+
+
+_WORDS: Final = {
+    "TRIP": "tripped",
+    "HALF_OPEN": "half-opened",
+    "RESET": "closed, limited",
+    "QUIET_END": "trading in full",
+    "RESTORE": "restored",
+    "EXTEND": "may be closed",
+    "GENESIS": "first grant",
+    "APPROVAL_REQUESTED": "asks approval",
+    "INCIDENT_ACKNOWLEDGED": "acknowledged",
+    "AUTHORITY_TERM": "authority began",
+    "OPERATOR_ADDED": "login added",
+    "OPERATOR_REVOKED": "login revoked",
+    "STATE_LOSS_DETECTED": "STATE LOSS",
+    "UNAUDITED_CHANGE": "UNAUDITED CHANGE",
+}
+_STEPS: Final = {
+    "HALF_OPEN": "half-open",
+    "RESET": "close",
+    "QUIET_END": "quiet end",
+    "RESTORE": "restore",
+    "EXTEND": "time to close",
 }
 
 
@@ -51,7 +78,7 @@ def events_title(board: Board) -> Line:
         return (("EVENTS ", "title"), ("Postgres unread; the stream's own, not audited", "dim"))
     if not board.desk_readable:
         return (("EVENTS ", "title"), (f"STALE · as of {clock_s(board.desk.server_time)}", "bad"))
-    return (("EVENTS ", "title"), (f"audit log, entry {board.desk.head.seq}", "dim"))
+    return (("EVENTS ", "title"), (f"audit log, entry {board.desk.head.seq} · all times are UTC", "dim"))
 
 
 def _older(event: StreamEvent, oldest: AuditRow) -> bool:
@@ -67,23 +94,38 @@ def _stream_line(event: StreamEvent) -> Line:
     return (
         (f"{fit(clean(time, 8), 8)} ", "dim"),
         (fit("not audited", 12) + " ", "warn"),
-        (fit(clean(event.kind, 20), 14) + " ", _STYLE.get(event.kind, "")),
-        (f"{clean(event.breaker_id, 60)} {clean(event.login, 40)}? ", ""),
-        (why, "dim"),
+        (fit(clean(action_words(event.kind), 20), 9) + " ", _STYLE.get(event.kind, "")),
+        (f"{clean(event.breaker_id, 60)} by {clean(event.login, 40)}?", ""),
+        (f" · {why}" if why else "", "dim"),
     )
 
 
-def audit_line(row: AuditRow) -> Line:
-    """`03:12:45 #12 TRIP instrument:BTC-USD operator1 latency: notes`."""
+def action_words(action: str) -> str:
+    """`CIRCUIT_BREAKER_RESET_VOID` → `close void`."""
+    name = action.removeprefix(_PREFIX)
+    base = name.removesuffix("_INTENT").removesuffix("_VOID")
+    plain = base.lower().replace("_", " ")
+    if base == name:
+        return _WORDS.get(base, plain)
+    return f"{_STEPS.get(base, plain)} {name[len(base) + 1 :].lower()}"
+
+
+def audit_line(row: AuditRow, exact: bool = False) -> Line:
+    """`03:12:45 #12 tripped instrument:BTC-USD by operator1 · latency: notes`.
+
+    `exact`: the action by the log's own name.
+    """
     name = row.action.removeprefix(_PREFIX)
+    words = name if exact else action_words(row.action)
+    target, actor, why = clean(row.target, 60), clean(row.user_id, 40), _why(row.details)
     base = name.removesuffix("_INTENT").removesuffix("_VOID")
     style = "dim" if name.endswith("_INTENT") else "warn" if name.endswith("_VOID") else _STYLE.get(base, "")
     return (
         (f"{clock_s(row.timestamp)} ", "dim"),
         (fit(f"#{row.seq}", 5) + " ", "dim"),
-        (fit(clean(name, 40), 16) + " ", style),
-        (f"{clean(row.target, 60)} {clean(row.user_id, 40)} ", ""),
-        (_why(row.details), "dim"),
+        (fit(clean(words, 40), 16) + " ", style),
+        (target if target == actor else f"{target} by {actor}", ""),
+        (f" · {why}" if why else "", "dim"),
     )
 
 

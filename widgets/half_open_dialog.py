@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from textual import on
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.checklist import ITEMS, LIVE, VOUCHED, Finding, failing
+from cockpit.domain.checklist import LIVE, VOUCHED, Finding, failing
 from cockpit.domain.documents import Epoch
 from cockpit.domain.text import clean, justification
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
-from widgets.line import Line, cut, join, wrap
+from widgets.line import Line, cut, fold, join, wrap
 from widgets.line_view import LineView
 from widgets.next_steps import steps
-from widgets.row_list import RowList
 from widgets.times import clock
+from widgets.vouch_item import VouchItem
 
-_TEXTS: Final = {item.item_id: item.text for item in ITEMS}
 _FAILING_SHOWN: Final = 3
 
 
@@ -39,28 +37,6 @@ class HalfOpenWish:
     checked: tuple[str, ...]
 
 
-class VouchList(RowList):
-    """Each item is vouched for by itself: there is no key for all of them."""
-
-    KEEPS_CURSOR = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j,J", "step(1)", show=False),
-        Binding("up,k,K", "step(-1)", show=False),
-        Binding("space,enter", "vouch", show=False, id="dialog.toggle"),
-    ]
-
-    def action_step(self, by: int) -> None:
-        before = self.key
-        self.move(by)
-        if self.key == before:
-            self.screen.focus_next() if by > 0 else self.screen.focus_previous()
-
-    def action_vouch(self) -> None:
-        dialog = self.screen
-        if isinstance(dialog, HalfOpenDialog) and self.key is not None:
-            dialog.toggle(self.key)
-
-
 class HalfOpenDialog(Dialog[HalfOpenWish | None]):
     """Returns a `HalfOpenWish`, or None. Opens with Cancel focused."""
 
@@ -71,12 +47,12 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
         end = "asks a second person, then runs the probes" if approval else "runs the probes at once"
         super().__init__(f"HALF-OPEN {breaker_id} · {end}", board, target=breaker_id, classes="-loosen")
         self._findings: Sequence[Finding] | None = None
-        self._checked: set[str] = set()
         self._notes = notes
 
     def parts(self) -> Iterable[Widget]:
         yield LineView(id="body")
-        yield VouchList(id="vouched")
+        for item in VOUCHED:
+            yield VouchItem(item.item_id, item.text)
         with Horizontal(classes="field"):
             yield LineView([(("notes", "title"),)], classes="field-label")
             yield NotesInput(self._notes)
@@ -85,9 +61,6 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             yield from choices(("confirm", "Half-open and probe (ctrl+s)"), ("cancel", "Cancel"))
 
     def prepare(self) -> None:
-        vouched = self.query_one(VouchList)
-        vouched.styles.height = len(VOUCHED)
-        vouched.rows([item.item_id for item in VOUCHED], self._vouch_line)
         self.set_focus(self.query_one("#cancel"))
 
     @property
@@ -100,7 +73,8 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
         self._findings = found
         if self.ready:
             self.follow(self.board)
-            self.settle()
+            if not self._said:
+                self.hint()
 
     def board_changed(self, board: Board) -> None:
         story = board.story(self.target)
@@ -110,7 +84,7 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             lines.append(((f"TRIPPED ANEW by {who} since this opened: leave (esc) and look again", "bad"),))
         why = ": ".join(part for part in (clean(story.reason, 40), clean(story.notes, 300)) if part)
         tripped = f"tripped {clock(story.since, board.redis_now)} by {clean(story.actor, 40) or '?'} · {why}"
-        lines.append((("trip   ", "title"), (tripped, "")))
+        lines += fold((("trip   ", "title"), (tripped, "")), self.cells, 2)
         lines += self._live_lines()
         lines.append((("you answer for (space):", "title"),))
         self.query_one("#body", LineView).show([cut(line, self.cells) for line in lines])
@@ -146,11 +120,8 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             return "the checks are still being read"
         if bad := failing(self._findings):
             return f"{bad[0].item_id} fails" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
-        missing = [item for item in VOUCHED if item.item_id not in self._checked]
-        if missing:
-            return f"not answered for: {missing[0].text}" + (
-                f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            )
+        if missing := len(VOUCHED) - len(self._checked()):
+            return f"{missing} of {len(VOUCHED)} items not answered for (space on each)"
         return notes_fault(self._typed())
 
     def hint(self) -> None:
@@ -165,21 +136,24 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
                 )
             )
         else:
-            self.foot(join([((fault, "dim"),), (("tab", "key"), (" next field", "dim"))], " · "))
+            self.foot(join([((fault, "dim"),), (("↓ tab", "key"), (" next", "dim"))], " · "))
         self.query_one("#confirm", Choice).dim(fault is not None)
 
-    def toggle(self, item_id: str) -> None:
-        self._checked ^= {item_id}
-        self.query_one(VouchList).rows([item.item_id for item in VOUCHED], self._vouch_line)
-        self.settle()
+    def _checked(self) -> tuple[str, ...]:
+        """The items answered for, in the checklist's order."""
+        return tuple(item.item_id for item in self.query(VouchItem) if item.answered)
 
     def action_confirm(self) -> None:
         fault = self.fault()
         if fault is not None or self.epoch is None:
             self.say(f"not yet: {fault}")
             return
-        checked = tuple(item.item_id for item in VOUCHED if item.item_id in self._checked)
-        self.dismiss(HalfOpenWish(BreakerId(self.target), self.epoch, justification(self._typed()), checked))
+        notes = justification(self._typed())
+        self.dismiss(HalfOpenWish(BreakerId(self.target), self.epoch, notes, self._checked()))
+
+    @on(VouchItem.Toggled)
+    def toggled(self) -> None:
+        self.settle()
 
     @on(Input.Changed)
     def typed(self, event: Input.Changed) -> None:
@@ -199,7 +173,3 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             self.action_confirm()
         else:
             self.action_leave()
-
-    def _vouch_line(self, key: str, cells: int) -> Line:
-        done = key in self._checked
-        return ((f"[{'x' if done else ' '}] ", "good" if done else "key"), (_TEXTS[key], ""))

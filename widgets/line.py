@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
@@ -87,6 +88,27 @@ def join(parts: Iterable[Line], between: str = "  ") -> Line:
             out.append((between, ""))
         out.extend(part)
     return tuple(out)
+
+
+def fold(line: Line, cells: int, lines: int) -> list[Line]:
+    """`line` broken at spaces into at most `lines` lines, styles kept; the last is cut with an ellipsis."""
+    if width(line) <= cells:
+        return [line]
+    out: list[list[Span]] = [[]]
+    for text, style in line:
+        for piece in re.findall(r"\s*\S+|\s+$", text):
+            taken = width(tuple(out[-1]))
+            if taken and taken + cell_len(piece) > cells and len(out) < lines:
+                out.append([(" " * _indent(line) + piece.lstrip(), style)])
+            else:
+                out[-1].append((piece, style))
+    return [cut(tuple(each), cells) for each in out]
+
+
+def _indent(line: Line) -> int:
+    """Blanks that a line begins with; its continuation has the same."""
+    text = text_of(line)
+    return len(text) - len(text.lstrip())
 
 
 def wrap(text: str, cells: int, lines: int, style: str = "") -> list[Line]:

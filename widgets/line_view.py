@@ -75,7 +75,7 @@ class LineView(Widget, can_focus=False):
         cells = self.size.width
         base = self.rich_style
         line = cut(self.line_at(y, cells), cells)
-        strip = Strip([Segment(_safe(text), self.style_named(style, base)) for text, style in line])
+        strip = Strip([Segment(safe(text), self.style_named(style, base)) for text, style in line])
         return strip.adjust_cell_length(cells, base)
 
     def style_named(self, name: str, base: Style) -> Style:
@@ -87,7 +87,7 @@ class LineView(Widget, can_focus=False):
         return style
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """The last door before the terminal (I26): whatever slipped past the others is made harmless here."""
     safe = text if text.isascii() and text.isprintable() else clean(text)
     return to_ascii(safe) if Alphabet.ascii else safe

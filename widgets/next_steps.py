@@ -107,8 +107,8 @@ def _through(board: Board, breaker_id: str) -> str | None:
 
 
 def _probes(board: Board, breaker_id: str) -> str | None:
-    if board.run(breaker_id) is None:
-        return f"{breaker_id} has no probe run of its present epoch; h starts one"
+    if board.last_run(breaker_id) is None:
+        return f"{breaker_id} has had no probe run lately; h starts one"
     return None
 
 

@@ -40,6 +40,8 @@ class AcknowledgeWish:
 
 
 class PickList(RowList):
+    """The row under the cursor is the one that is meant, marked ●; Enter goes on to the notes."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,J", "step(1)", show=False),
         Binding("up,k,K", "step(-1)", show=False),
@@ -74,7 +76,6 @@ class ApproveDialog(Dialog[ApproveWish | None]):
             yield from choices(("confirm", "Approve (ctrl+s)"), ("cancel", "Cancel"))
 
     def prepare(self) -> None:
-        self.query_one(PickList).styles.height = 4
         self._fixed = self.query_one(PickList).key
         self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
 
@@ -89,15 +90,24 @@ class ApproveDialog(Dialog[ApproveWish | None]):
         if row is not None:
             asked = details_of(row.payload)
             lines += wrap(f"notes: {asked.get('notes') or '-'}", self.cells, 2)
-            lines.append(
-                (
-                    (
-                        "covers its half-open and its close, in this epoch only",
-                        "dim",
-                    ),
-                )
-            )
+            lines.append(self._epoch_line(row))
         self.query_one("#body", LineView).show(lines)
+
+    @staticmethod
+    def _asked_at(row: RequestRow) -> object:
+        """The epoch that the asker saw, as the request carries it."""
+        return details_of(row.payload).get("epoch")
+
+    def _now_at(self, row: RequestRow) -> object:
+        epoch = self.board.epoch(row.breaker_id or "")
+        return None if epoch is None else epoch.payload()
+
+    def _epoch_line(self, row: RequestRow) -> Line:
+        asked, now = self._asked_at(row), self._now_at(row)
+        if asked != now:
+            words = f"asked for epoch {_counter(asked)}, now it is {_counter(now)}: tripped anew since"
+            return ((words, "bad"),)
+        return ((f"epoch {_counter(asked)} · covers its half-open and its close, in it only", "dim"),)
 
     def _typed(self) -> str:
         return self.query_one("#notes", Input).value
@@ -111,6 +121,8 @@ class ApproveDialog(Dialog[ApproveWish | None]):
         me, persons = self.board.identity, self.board.desk.persons if self.board.desk else {}
         if me is not None and persons.get(row.login, row.login) == me.person_id:
             return f"{row.login} is you: another person must approve"
+        if self._asked_at(row) != self._now_at(row):
+            return "tripped anew since it was asked: this request can resume nothing"
         if not self.board.authority_alive:
             return "no authority answers; nothing can be approved"
         if len(self._typed()) > MAX_NOTES:
@@ -168,13 +180,19 @@ class ApproveDialog(Dialog[ApproveWish | None]):
             return ((key, "dim"),)
         left = countdown(row.expires_at, self.board.desk_now)
         kind = clean((row.kind or "?").replace("_", "-"), 20)
-        mark = "▸" if key == self._fixed else " "
+        mark = "●" if key == self._fixed else " "
         who = f"asked by {clean(row.login, 40)} {ago(row.submitted_at, self.board.desk_now)} ago"
         return (
             (f"{mark} {fit(kind, 10)} {fit(clean(row.breaker_id or '?', 60), 24)} ", "strong"),
             (who, ""),
             (f" · expires in {left}", "dim"),
         )
+
+
+def _counter(epoch: object) -> str:
+    """The counter of an epoch as a request carries it."""
+    counter = epoch.get("counter") if isinstance(epoch, dict) else None
+    return str(counter) if isinstance(counter, int) else "?"
 
 
 class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
@@ -195,7 +213,6 @@ class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
             yield from choices(("confirm", "Acknowledge (ctrl+s)"), ("cancel", "Cancel"))
 
     def prepare(self) -> None:
-        self.query_one(PickList).styles.height = 6
         self._fixed = self.query_one(PickList).key
         self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
 
@@ -277,7 +294,7 @@ class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
         row = self._row(key)
         if row is None:
             return ((key, "dim"),)
-        mark = "▸" if key == self._fixed else " "
+        mark = "●" if key == self._fixed else " "
         style = "bad" if row.critical else ""
         when = clock(row.opened_at, self.board.desk_now)
         return (

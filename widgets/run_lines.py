@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from cockpit.domain.desk import RunRow
-from cockpit.domain.probes import RunStatus
+from cockpit.domain.probes import ProbeResult, RunStatus
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
-from widgets.line import Line, fit, wrap
+from widgets.line import Line, fit, width, wrap
 from widgets.times import clock_s, countdown
 
+_DETAIL_LINES = 3
 _STYLE = {
     RunStatus.RUNNING: "probing",
     RunStatus.PASSED: "trading",
@@ -36,21 +37,23 @@ def run_lines(board: Board, breaker_id: str, row: RunRow | None, cells: int) -> 
         result = by_ordinal.get(ordinal)
         label = fit(clean(name, 40), 20)
         if result is None:
-            word = "running…" if run.status is RunStatus.RUNNING else "absent"
+            word = "running…" if run.status is RunStatus.RUNNING else "no result"
             lines.append(((f" ○ {label} ", "dim"), (word, "dim")))
             continue
-        mark, style = ("✓", "good") if result.passed else ("✗", "bad")
-        time = f"{result.latency_ms:,.0f} ms".rjust(9)
-        lines.append(
-            (
-                (f" {mark} {label} ", style),
-                (time + "  ", ""),
-                (clean(result.detail, 300), "" if not result.passed else "dim"),
-            )
-        )
+        lines += _result_lines(result, label, cells)
     lines.append((("", ""),))
     lines += _verdict(board, breaker_id, row, cells)
     return lines
+
+
+def _result_lines(result: ProbeResult, label: str, cells: int) -> list[Line]:
+    """One line; what failed has room to say what was read and what is wanted."""
+    mark, style = ("✓", "good") if result.passed else ("✗", "bad")
+    head: Line = ((f" {mark} {label} ", style), (f"{result.latency_ms:,.0f} ms".rjust(9) + "  ", ""))
+    if result.passed:
+        return [(*head, (clean(result.detail, 300), "dim"))]
+    first, *more = wrap(clean(result.detail, 300), cells - width(head), _DETAIL_LINES)
+    return [(*head, *first), *(((" " * width(head), ""), *line) for line in more)]
 
 
 def _ratio(board: Board, row: RunRow) -> Line:
@@ -67,6 +70,17 @@ def _ratio(board: Board, row: RunRow) -> Line:
         (f" · needed {run.required} · ", "dim"),
         (left, _STYLE[run.status]),
     )
+
+
+def ended(board: Board, row: RunRow) -> tuple[str, str]:
+    """What a run that has ended came to, in one line, and the style of it."""
+    run = row.run
+    verdict = clean(run.verdict, 200)
+    if run.status is RunStatus.PASSED:
+        return f"probe run of {run.breaker_id} PASSED: {verdict}; c closes", "good"
+    reading = board.reading(run.breaker_id)
+    back = "back to OPEN · HALTED" if reading and reading.state is State.OPEN else "goes back to OPEN"
+    return f"probe run of {run.breaker_id} {run.status.value.upper()}, {back}: {verdict}", "bad"
 
 
 def _verdict(board: Board, breaker_id: str, row: RunRow, cells: int) -> list[Line]:
@@ -92,9 +106,7 @@ def _verdict(board: Board, breaker_id: str, row: RunRow, cells: int) -> list[Lin
         ]
     back = reading is not None and reading.state is State.OPEN
     state = "back to OPEN · HALTED" if back else "goes back to OPEN"
-    return wrap(
-        f"{run.status.value.upper()}: {verdict}. {breaker_id} {state}; mend the cause, then h again.",
-        cells,
-        3,
-        "halted",
-    )
+    return [
+        *wrap(f"{run.status.value.upper()}: {verdict}.", cells, 3, "halted"),
+        *wrap(f"{breaker_id} {state}; mend the cause, then h again.", cells, 2, "halted"),
+    ]

@@ -13,10 +13,9 @@ from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.desk import AuditRow
 from cockpit.domain.documents import parse_rfc3339
 from cockpit.domain.states import State
-from cockpit.domain.text import clean
 from widgets.blast_radius import orders_in_scope
 from widgets.board import Board
-from widgets.line import Line, fit
+from widgets.line import Line, fit, width, wrap
 from widgets.times import clock_s
 
 
@@ -66,13 +65,10 @@ def checks_lines(checks: tuple[Check, ...], cells: int) -> list[Line]:
     lines: list[Line] = []
     for check in checks:
         mark, style = marks[check.ok]
-        lines.append(
-            (
-                (f" {mark} ", style),
-                (fit(check.name, 22) + " ", "" if check.ok else style),
-                (clean(check.read, 300), "dim"),
-            )
-        )
+        head: Line = ((f" {mark} ", style), (fit(check.name, 19) + " ", "" if check.ok else style))
+        first, *more = wrap(check.read, cells - width(head), 1 if check.ok else 3, "dim")
+        lines.append((*head, *first))
+        lines += [((" " * width(head), ""), *line) for line in more]
     return lines
 
 
@@ -137,7 +133,7 @@ def _orders(board: Board, made: TripMade) -> Check:
     if latest is None:
         return Check(name, True, "no order that adds risk in the last 5 min")
     passed = (board.desk.server_time - latest).total_seconds()
-    read = f"last that adds risk {passed:.0f} s ago ({clock_s(latest)}); enforced {clock_s(since)}"
+    read = f"last that adds risk {clock_s(latest)} ({passed:.0f} s ago), halt in force {clock_s(since)}"
     return Check(name, latest <= since, read)
 
 

@@ -146,7 +146,7 @@ class TripDialog(Dialog[TripWish | None]):
     def take(self, reason: Reason, go_on: bool) -> None:
         """A reason was chosen."""
         self._draft.reason = reason
-        self._changed()
+        self.settle()
         self.query_one(ReasonList).rows([each.value for each in _REASONS], self._reason_line)
         if go_on:
             self.set_focus(self.query_one("#notes"))
@@ -202,7 +202,7 @@ class TripDialog(Dialog[TripWish | None]):
         if event.input.id == "notes":
             self._draft.notes = event.value
             self.query_one("#count", LineView).show([notes_count(event.value)])
-        self._changed()
+        self.settle()
 
     @on(Input.Submitted)
     def entered(self, event: Input.Submitted) -> None:
@@ -223,11 +223,11 @@ class TripDialog(Dialog[TripWish | None]):
 
     @on(RowList.Moved)
     def moved(self) -> None:
-        self._changed()
-
-    def _changed(self) -> None:
-        self._asked_to_leave = False
         self.settle()
+
+    def settle(self) -> None:
+        self._asked_to_leave = False
+        super().settle()
 
     def _reason_line(self, key: str, cells: int) -> Line:
         reason = Reason(key)

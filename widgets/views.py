@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -11,12 +11,15 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 
 from cockpit.domain.desk import RunRow
+from cockpit.domain.documents import Epoch
+from cockpit.domain.states import State
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.dialog import Dialog, choices
-from widgets.line import Line, cut, fit
+from widgets.line import Line, cut, fit, wrap
 from widgets.line_view import LineView
 from widgets.run_lines import run_lines
+from widgets.symbols import STATE_STYLE, STATE_SYMBOL
 from widgets.trip_checks import TripMade, checks_lines, trip_checks
 
 
@@ -61,11 +64,11 @@ class LinesDialog(Dialog[str | None]):
 
 
 class RunView(LinesDialog):
-    """The live probe run of one breaker. `c` goes on to the close, where it passed."""
+    """The live probe run of one breaker's `epoch`. `c` goes on to the close, where it passed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c,C", "close_breaker", show=False)]
 
-    def __init__(self, breaker_id: str, board: Board) -> None:
+    def __init__(self, breaker_id: str, board: Board, epoch: Epoch | None) -> None:
         super().__init__(
             f"PROBE RUN {breaker_id}",
             board,
@@ -73,7 +76,7 @@ class RunView(LinesDialog):
             (("p", "key"), (" brings this back · ", "dim")),
         )
         self.target = breaker_id
-        self.epoch = board.epoch(breaker_id)
+        self.epoch = epoch
 
     def _run(self, board: Board) -> RunRow | None:
         """The run of the epoch that was watched from the start, even after a later trip."""
@@ -102,13 +105,34 @@ class VerificationView(LinesDialog):
         self.follow(self.board)
 
 
+_STATE_WORDS: Final = {
+    State.CLOSED: "orders pass",
+    State.OPEN: "only cancels and orders that reduce",
+    State.HALF_OPEN: "probe orders too, until the deadline",
+    State.QUIET_PERIOD: "orders up to a share of normal size",
+}
+_SIGN_WORDS: Final = (
+    "? UNREADABLE HERE: this cockpit cannot read Redis; trading may go on, trips are kept and retried",
+    "◌ PENDING: a trip that Redis has not confirmed; it halts nothing yet",
+    "● good · ■ bad · ? not known: the lights in the header; what is not fresh is never good",
+    "STATE is what counts, the strictest of the breaker and those above it; OWN is its own where it differs",
+    "NEXT: the keys that lead on from here · a name with ? is a claim that is not audited yet",
+    "All times are UTC; what remains of a deadline is by the servers' clocks",
+)
+
+
 def help_lines(sections: Sequence[tuple[str, Sequence[tuple[str, str]]]], cells: int) -> list[Line]:
-    """The registry's keys, two columns where the width allows."""
+    """The registry's keys, then what the signs mean."""
     lines: list[Line] = []
     for title, keys in sections:
         lines.append(((title.upper(), "title"),))
-        entries: list[Line] = [((f" {fit(key, 9)}", "key"), (text, "")) for key, text in keys]
-        lines += entries
+        lines += [((f" {fit(key, 9)}", "key"), (text, "")) for key, text in keys]
+    lines.append((("SIGNS", "title"),))
+    lines += [
+        ((f" {STATE_SYMBOL[state]} {fit(state.label, 23)} ", STATE_STYLE[state]), (words, ""))
+        for state, words in _STATE_WORDS.items()
+    ]
+    lines += [line for text in _SIGN_WORDS for line in wrap(text, cells - 1, 3)]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The README's pictures, drawn by the real screen on a demo: `python -m cockpit.demo.pictures`.
+"""The README's key table and pictures, by the real screen on a demo: `python -m cockpit.demo.pictures`.
 
 Starts a demo in a folder of its own, drives the screen by its keys through a trip and a resume, saves SVG.
 """
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOGIN: Final = "operator1"
 BREAKER: Final = "instrument:BTC-USD"
 _WAIT_S: Final = 40.0
+_KEYS_BEGIN: Final = "<!-- keys:"
+_KEYS_END: Final = "<!-- keys end -->"
 
 
 class NothingToDraw(RuntimeError):
@@ -101,11 +103,32 @@ async def _resume(studio: Studio) -> None:
     await studio.save("probes")
 
 
+def write_keys(readme: Path) -> None:
+    """The key table between its markers, from the bindings.
+
+    Raises:
+        NothingToDraw: the markers are not there.
+    """
+    from cockpit.keymap import markdown
+
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(_KEYS_BEGIN)
+    line, _, rest = rest.partition("\n")
+    _, end, after = rest.partition(_KEYS_END)
+    if not begin or not end:
+        raise NothingToDraw(f"{readme} has no markers for the keys")
+    readme.write_text(f"{before}{begin}{line}\n{markdown()}\n{end}{after}", encoding="utf-8")
+    print(readme)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cockpit.demo.pictures", description=__doc__)
     parser.add_argument("--docs", default="docs", help="where to put the pictures")
-    docs = Path(parser.parse_args(arguments).docs)
+    parser.add_argument("--readme", default="README.md", help="where to write the key table")
+    options = parser.parse_args(arguments)
+    docs = Path(options.docs)
     docs.mkdir(exist_ok=True)
+    write_keys(Path(options.readme))
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         Path(folder).chmod(0o755)  # the servers run as another user where root starts them
         command = [sys.executable, "-m", "cockpit", "demo", "--headless", "--data-dir", f"{folder}/demo"]

@@ -45,7 +45,7 @@ class AuditPanel(FilteredPanel):
             for row in (board.desk.audit if board.desk else ())
             if self.matches(row.action, row.target, row.user_id, row.details)
         }
-        self.rows.rows(tuple(entries), lambda key, _cells: audit_line(entries[key]))
+        self.rows.rows(tuple(entries), lambda key, _cells: audit_line(entries[key], exact=True))
 
     def action_back(self) -> None:
         if self.filter_text or self.query("#filter.-open"):
@@ -77,7 +77,7 @@ def chain_lines(board: Board) -> list[Line]:
     words = "verifying…" if check.running else clean(check.text, 300) + when
     head = board.desk.head.seq if board.desk else 0
     return [
-        (("AUDIT LOG ", "title"), (f"{head} entries · ", "dim"), *said),
+        (("AUDIT LOG ", "title"), (f"{head} entries · times are UTC · ", "dim"), *said),
         ((" here: ", "title"), mark, (words, "" if check.ok is not False else "bad")),
     ]
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.keymap import OVERVIEW_KEYS
 from cockpit.screens.filtering import FilteredPanel
 from widgets.board import Board
-from widgets.breaker_rows import BreakerRow, breaker_row, heading, row_line
+from widgets.columns import heading, unread_line
 from widgets.event_rows import event_lines, events_title
 from widgets.keys import Key, bindings
 from widgets.line import Line, cut, join
 from widgets.line_view import LineView
-from widgets.next_steps import steps
 from widgets.row_list import RowList
 
+if TYPE_CHECKING:
+    from cockpit.domain.desk import DeskSnapshot
+    from widgets.breaker_rows import BreakerRow
+
 _STEPS: Final = {"trip": "trip", "half-open": "half_open", "probe-run": "probes", "close": "close"}
+_NOTHING: Final[Line] = ((" nothing more is known", "dim"),)
 
 
 class Overview(FilteredPanel):
@@ -47,7 +52,7 @@ class Overview(FilteredPanel):
         keys = board.catalogue.ids
         if self.filter_text:
             keys = tuple(key for key in keys if self._wanted(board, key))
-        self.rows.rows(keys, lambda key, room: row_line(breaker_row(board, key), room))
+        self.rows.rows(keys, lambda key, room: _row(board, key, room))
         self._detail(board, cells)
         self.query_one("#events-title", LineView).show([events_title(board)])
         events = self.query_one("#events", LineView)
@@ -57,11 +62,11 @@ class Overview(FilteredPanel):
         selected = self.selected
         step = _STEPS.get(key.key_id)
         if step is not None:
-            return selected is not None and steps(board, selected).why_not(step) is None
+            return selected is not None and step in _possible(board, selected)
         if key.key_id == "approvals":
             return bool(board.waiting())
         if key.key_id == "acknowledge":
-            return board.desk is not None and any(row.status == "open" for row in board.desk.incidents)
+            return board.desk is not None and _may_acknowledge(board, board.desk)
         if key.key_id == "verify-trip":
             return bool(getattr(self.host, "trip_made", None))
         return True
@@ -84,17 +89,65 @@ class Overview(FilteredPanel):
         if key is None:
             view.show([((" ", ""),)] * max(2, view.size.height))
             return
-        row = breaker_row(board, key)
-        lines = [cut(line, cells) for line in (_what(board, row), _why(board, row), _next(board, row))]
-        view.show(lines if view.size.height >= 3 else [_what(board, row), _why(board, row)])
+        lines = [cut(line, cells) for line in _words(board, key)]
+        view.show(lines if view.size.height >= 3 else lines[:2])
 
     @on(RowList.Moved)
     def moved(self) -> None:
         self.follow(self.host.board)
 
 
+# Before anything was read the rows need none of the modules that judge a reading: they load after the frame.
+def _row(board: Board, key: str, cells: int) -> Line:
+    if board.blank:
+        return unread_line(key, len(board.catalogue.ancestors(BreakerId(key))), cells)
+    from widgets.breaker_rows import breaker_row, row_line
+
+    return row_line(breaker_row(board, key), cells)
+
+
+def _possible(board: Board, key: str) -> tuple[str, ...]:
+    if board.blank:
+        return ("trip",)
+    from widgets.next_steps import steps
+
+    return steps(board, key).possible
+
+
+def _may_acknowledge(board: Board, desk: DeskSnapshot) -> bool:
+    open_ones = any(row.status == "open" for row in desk.incidents)
+    return open_ones and may_acknowledge(board) is None
+
+
+def _words(board: Board, key: str) -> list[Line]:
+    """The breaker under the cursor: what it is, why, and what leads on."""
+    if board.blank:
+        return [
+            join([((f" {key}", "strong"),), (("unread", "unknown"),)], " · "),
+            _NOTHING,
+            _next(board, key),
+        ]
+    from widgets.breaker_rows import breaker_row
+
+    row = breaker_row(board, key)
+    return [_what(board, row), _why(board, row), _next(board, key)]
+
+
+def may_acknowledge(board: Board) -> str | None:
+    """None, or why this login may not acknowledge an incident."""
+    from cockpit.domain.permissions import Permission
+    from widgets.next_steps import lacks
+
+    return lacks(board, GLOBAL, Permission.ACK_INCIDENT)
+
+
 def _what(board: Board, row: BreakerRow) -> Line:
-    """Own state, who halts it, epoch, probes: what a narrow table leaves out."""
+    """Own state, who halts it, epoch, probes: what a narrow table leaves out. What is not fresh is called old
+    and shown as such (I25)."""
+    if not row.readable:
+        old = f"last read {row.last_seen} ago: own state {row.own.label}" if row.own else "never read here"
+        epoch = f", epoch {row.epoch}" if row.own else ""
+        return ((f" {row.breaker_id}", "strong"), (f" · {old}{epoch}", "stale"))
     own = f"own state {row.own.label}" if row.own else "own state unread"
     parts = [((f" {row.breaker_id}", "strong"),), ((own, ""),)]
     if row.halted_by and row.halted_by != row.breaker_id:
@@ -124,11 +177,11 @@ def _why(board: Board, row: BreakerRow) -> Line:
         return ((f" since {row.since} by {who}", ""), (f" · {words}" if words else "", "dim"))
     if row.doubt:
         return ((f" reads OPEN because: {row.doubt}", "warn"),)
-    return ((" nothing more is known", "dim"),)
+    return _NOTHING
 
 
-def _next(board: Board, row: BreakerRow) -> Line:
-    blocked = steps(board, row.breaker_id)
+def _next(board: Board, key: str) -> Line:
+    possible = _possible(board, key)
     parts: list[Line] = [((" next: ", "title"),)]
     words = {
         "half_open": ("h", "half-open"),
@@ -136,9 +189,11 @@ def _next(board: Board, row: BreakerRow) -> Line:
         "close": ("c", "close"),
         "trip": ("t", "trip"),
     }
-    for step in blocked.possible:
-        key, word = words[step]
-        parts.append(((f"{key} ", "key"), (f"{word}  ", "")))
-    if not blocked.possible:
-        parts.append(((blocked.why_not("trip") or "nothing", "dim"),))
+    for step in possible:
+        pressed, word = words[step]
+        parts.append(((f"{pressed} ", "key"), (f"{word}  ", "")))
+    if not possible:
+        from widgets.next_steps import steps
+
+        parts.append(((steps(board, key).why_not("trip") or "nothing", "dim"),))
     return join(parts, "")

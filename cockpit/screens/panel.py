@@ -14,7 +14,7 @@ from widgets.banner import banner
 from widgets.board import Board
 from widgets.header import header
 from widgets.keys import Key
-from widgets.line import Line, cut, fit, width
+from widgets.line import Line, cut, fit, fold, width
 from widgets.line_view import LINE_CLASSES, LineView
 from widgets.row_list import RowList
 
@@ -85,7 +85,7 @@ class Panel(Screen[None]):
         self.query_one("#header", LineView).show([header(board, cells)])
         self.query_one("#banner", LineView).show(banner(board))
         self.board_changed(board, cells)
-        self.query_one("#status", LineView).show([self.host.status_line])
+        self.query_one("#status", LineView).show(fold(self.host.status_line, cells, 2))
         self.query_one("#keys", LineView).show([self._footer(board, cells)])
 
     def board_changed(self, board: Board, cells: int) -> None:

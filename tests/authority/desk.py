@@ -42,10 +42,12 @@ async def until(condition: Callable[[], Awaitable[Any]], limit_s: float = 8.0) -
 
 @dataclass(slots=True)
 class Venue:
-    """A venue that answers over HTTP. `healthy` and `fills` are what a test changes."""
+    """A venue that answers over HTTP. `healthy`, `fills` and `held` (it takes no order) are what a test
+    changes."""
 
     healthy: bool = True
     fills: bool = True
+    held: bool = False
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,6 +60,8 @@ class Venue:
                     size = int(value) if name.lower() == "content-length" else size
                 if size:
                     await reader.readexactly(size)
+                while self.held and method == "POST":
+                    await asyncio.sleep(0.01)
                 body = json.dumps(self._answer(method, path)).encode()
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from cockpit.app import CockpitApp, open_desk
@@ -29,7 +30,10 @@ class Cockpit:
         await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
-        await self.pilot.press(*("space" if char == " " else char for char in text))
+        """Text as a terminal sends it, in one burst: the pilot waits 50 ms and more after each key."""
+        for char in text:
+            self.app.post_message(events.Key("space" if char == " " else char, char))
+        await self.pilot.pause()
 
     def text(self) -> str:
         """All that the screens show, the topmost last."""
@@ -51,7 +55,7 @@ class Cockpit:
         while not holds():
             if time.monotonic() > deadline:
                 raise AssertionError(f"not in {timeout_s:g} s:\n{self.text()}")
-            await self.pilot.pause(0.01)
+            await asyncio.sleep(0.02)
 
     async def shows(self, *texts: str, timeout_s: float = 10.0) -> None:
         await self.until(lambda: all(text in self.text() for text in texts), timeout_s)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from rich.cells import cell_len
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
 from cockpit.domain.documents import Document, Epoch, Reading, effective
@@ -18,7 +19,8 @@ from widgets.banner import banner
 from widgets.board import Board, PendingTrip
 from widgets.breaker_rows import breaker_row, row_line
 from widgets.header import header
-from widgets.line import text_of, width
+from widgets.line import fit, fold, text_of, width
+from widgets.line_view import safe
 from widgets.symbols import ascii_only, to_ascii
 
 NOW = datetime(2026, 11, 21, 3, 16, tzinfo=UTC)
@@ -123,3 +125,11 @@ def test_states_stay_apart_in_ascii() -> None:
     }
     assert len(words) == len(State)
     assert all(word.isascii() for word in words)
+
+
+def test_the_last_door_before_the_terminal_is_shut_and_columns_count_cells() -> None:  # I26
+    """Whoever forgets to clean a text: a line view does it; and a wide character takes two cells."""
+    assert not set(safe("\x1b[2J\x9b31m\u202e止まれ")) & set("\x1b\x9b\u202e")
+    assert [cell_len(fit(text, 10)) for text in ("止まれ", "止まれ停止全取引", "plain")] == [10, 10, 10]
+    lines = fold((("no authority answers; ", "dim"), ("nothing can resume", "")), 24, 2)
+    assert [text_of(line).strip() for line in lines] == ["no authority answers;", "nothing can resume"]

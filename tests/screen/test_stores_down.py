@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 from cockpit.config import Credentials
@@ -57,3 +59,34 @@ async def test_both_down_the_trip_is_kept_and_shown_as_pending(platform: Platfor
     await platform.open_for_trading()
     async with cockpit(platform) as screen:  # the next start delivers it
         await screen.shows("HALTED by instrument:BTC-USD", timeout_s=15)
+
+
+async def test_quitting_with_a_trip_in_the_spool_names_it(platform: Platform) -> None:  # F10
+    async with cockpit(without(platform, redis=True, postgres=True)) as screen:
+        await screen.shows("UNREADABLE HERE")
+        screen.app.screen.rows.select("instrument:BTC-USD")
+        await screen.press("t", "2", "enter")
+        await screen.type(NOTES)
+        await screen.press("ctrl+s")
+        await screen.shows("in the spool of this machine")
+        await screen.press("ctrl+q")
+        await screen.shows("NOT HALTED YET: the trip of instrument:BTC-USD", "[▸Stay ]")
+        await screen.press("enter")
+        assert screen.app.is_running
+
+
+async def test_a_redis_that_falls_silent_leaves_no_state_that_reads_as_fresh(platform: Platform) -> None:
+    """I25: the server itself is stopped, and goes on: old data is called old, then fresh again."""
+    await platform.open_for_trading()
+    async with cockpit(platform) as screen:
+        await screen.shows("ALL TRADING: CLOSED · TRADING")
+        pid = platform.valkey.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await screen.shows("UNREADABLE HERE · last CLOSED", "global · last read", "redis DOWN", "STALE")
+            assert "CLOSED · TRADING" not in screen.text().replace("own state CLOSED · TRADING", "")
+            assert "ALL TRADING: " not in screen.text()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await screen.shows("ALL TRADING: CLOSED · TRADING", "live")

@@ -88,7 +88,7 @@ def terminal(platform: Platform) -> Iterator[InTerminal]:
 def test_sighup_ends_it_within_a_second(terminal: InTerminal) -> None:  # F21
     terminal.shows("BREAKER")
     terminal.process.send_signal(signal.SIGHUP)
-    assert terminal.ends(1.2) == 128 + signal.SIGHUP
+    assert terminal.ends(1.0) == 128 + signal.SIGHUP
 
 
 def test_sigterm_ends_it_and_leaves_the_terminal_whole(terminal: InTerminal) -> None:
@@ -106,7 +106,7 @@ def test_a_closed_terminal_ends_it_even_where_sighup_is_ignored(platform: Platfo
         made.shows("BREAKER")
         os.close(made.master)
         made.master = -1
-        made.ends(1.5)
+        made.ends(1.0)
     finally:
         made.close()
 

@@ -1,0 +1,124 @@
+"""Focus in the half-open dialog, a run that fails, and what quitting names; on a real authority."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+
+import pytest
+
+from cockpit.authority.service import Authority, running_authority
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.states import State
+from tests.authority.conftest import authority, desk
+from tests.authority.desk import Desk
+from tests.screen.conftest import Cockpit, cockpit
+from widgets.half_open_dialog import HalfOpenDialog
+from widgets.views import AskDialog, RunView
+from widgets.vouch_item import VouchItem
+
+__all__ = ["authority", "desk"]
+BTC = BreakerId("instrument:BTC-USD")
+
+
+@pytest.fixture
+def platform_limits() -> Mapping[str, object]:
+    return {"reset_interval_s": 1, "quiet_period_s": 1, "run_deadline_s": 20}
+
+
+@pytest.fixture
+async def halted(desk: Desk, authority: Authority) -> AsyncIterator[Cockpit]:
+    """A cockpit with the half-open dialog open on a halted breaker, its checks read."""
+    desk.platform.settings = desk.settings
+    await desk.trip(BTC)
+    async with cockpit(desk.platform) as made:
+        await made.shows("HALTED by instrument:BTC-USD", "operator-act", "●authority")
+        made.app.screen.rows.select(BTC)
+        await made.press("h")
+        await made.until(lambda: isinstance(made.app.screen, HalfOpenDialog) and made.app.screen.read)
+        yield made
+
+
+def answered(screen: Cockpit) -> list[bool]:
+    return [item.answered for item in screen.app.screen.query(VouchItem)]
+
+
+def focus(screen: Cockpit) -> str | None:
+    return screen.app.focused.id if screen.app.focused else None
+
+
+async def test_each_item_is_answered_for_by_itself(halted: Cockpit) -> None:
+    """Cancel first; ↓ and tab meet every item in turn; space answers for the one with the focus only."""
+    assert focus(halted) == "cancel"
+    await halted.press("space", "x")
+    assert not any(answered(halted))
+    assert "goes nowhere" in halted.top()
+    items = [item.id for item in halted.app.screen.query(VouchItem)]
+    await halted.press("down")
+    assert focus(halted) == items[0]
+    assert "goes nowhere" not in halted.top()
+    await halted.press("tab", "space")
+    assert (focus(halted), answered(halted)) == (items[1], [False, True, False, False, False])
+    assert "▸[x]" in halted.top()
+    await halted.press("z", "enter")
+    assert (focus(halted), halted.app.screen.query_one("#notes").value) == (items[2], "")  # type: ignore[attr-defined]
+    await halted.press("up", "space", "up", "up")
+    assert (focus(halted), answered(halted)) == ("cancel", [False] * 5)
+
+
+async def half_open(screen: Cockpit) -> None:
+    await screen.press("tab", *(key for _ in range(5) for key in ("space", "down")))
+    await screen.type("root cause found and mended by venue")
+    await screen.press("ctrl+s")
+    await screen.until(lambda: isinstance(screen.app.screen, RunView))
+
+
+async def test_a_failed_run_says_what_was_read_and_that_it_is_open_again(halted: Cockpit, desk: Desk) -> None:
+    """Read and wanted of each failure stand there whole, also in a second cockpit."""
+    desk.venue.fills, desk.venue.held = False, True
+    async with cockpit(desk.platform, "operator2") as other:
+        await other.shows("operator-act", "●authority")
+        other.app.screen.rows.select(BTC)
+        await half_open(halted)
+        await other.shows("PROBING")
+        await other.press("p")
+        await other.shows("by operator1", "running…", "0/5 · needed 4")
+        desk.venue.held = False
+        for screen in (halted, other):
+            await screen.shows(
+                "✗ paper-order", "(wanted", "filled within 300 ms)", "FAILED:", "back to OPEN · HALTED"
+            )
+        await other.press("escape", "p")
+        await other.shows("by operator1", "FAILED:")
+    await halted.press("escape")
+    await halted.shows("probe run of instrument:BTC-USD FAILED, back to OPEN · HALTED")
+    assert "its probes run (p)" not in halted.text()
+    assert await desk.state(BTC) is State.OPEN
+
+
+async def test_a_silent_authority_leaves_nothing_of_its_own_ticked(desk: Desk) -> None:  # I25, F24
+    async with running_authority(desk.settings), AsyncExitStack() as stack:
+        desk.platform.settings = desk.settings
+        await desk.trip(BTC)
+        screen = await stack.enter_async_context(cockpit(desk.platform))
+        await screen.shows("HALTED by instrument:BTC-USD", "operator-act", "●authority")
+        screen.app.screen.rows.select(BTC)
+        await screen.press("h")
+        await screen.shows("✓ 8 of 8 pass")
+        left = stack.pop_all()
+    async with left:
+        await screen.shows("NOTHING CAN RESUME", "✗ audit-chain", "no authority answers", timeout_s=15)
+
+
+async def test_ctrl_q_in_the_run_view_names_the_run_and_stays(halted: Cockpit, desk: Desk) -> None:
+    """The answer of the venue is held back, so the run is on while somebody quits."""
+    desk.venue.held = True
+    await half_open(halted)
+    await halted.press("ctrl+q")
+    await halted.until(lambda: isinstance(halted.app.screen, AskDialog))
+    await halted.shows("probe run of instrument:BTC-USD is on")
+    assert focus(halted) == "no"
+    await halted.press("ctrl+q", "enter")
+    await halted.until(lambda: isinstance(halted.app.screen, RunView))
+    assert halted.app.is_running
+    desk.venue.held = False
