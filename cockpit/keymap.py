@@ -34,9 +34,7 @@ BREAKER_KEYS: Final = (
         footer=True,
         loosens=True,
     ),
-    Key(
-        "probe-run", "p,P", "app.probe_run", "probes", "Watch the breaker's last probe run", footer=True
-    ),
+    Key("probe-run", "p,P", "app.probe_run", "probes", "Watch the breaker's last probe run", footer=True),
     Key(
         "close",
         "c,C",

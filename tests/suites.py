@@ -94,9 +94,7 @@ class SuiteTimes:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         write = terminalreporter.write_line
         terminalreporter.section("suites")
-        write(
-            f"{'suite':<16}{'passed':>8}{'failed':>8}{'not run':>9}{'seconds':>10}  (of all workers)"
-        )
+        write(f"{'suite':<16}{'passed':>8}{'failed':>8}{'not run':>9}{'seconds':>10}  (of all workers)")
         for name, passed, seconds in self.checks:
             write(f"{name:<16}{int(passed):>8}{int(not passed):>8}{0:>9}{seconds:>10.1f}")
         not_run: Counter[str] = Counter()
