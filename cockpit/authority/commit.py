@@ -73,7 +73,7 @@ async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
     except Doubt:
         means.over = True
         raise
-    except (Refused, Fenced):
+    except BaseException:  # not begun, whatever it was: nobody else may find these breakers busy for ever
         means.in_flight -= names
         raise
     means.in_flight -= names
@@ -92,7 +92,9 @@ async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
         verdicts = [blocked or await _set(means, item, row) for item, row in zip(batch, rows, strict=True)]
         await means.fault(faults.AFTER_SET)
         return await _outcomes(means, rows, verdicts)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Refused, Fenced) as error:
+    except Doubt:
+        raise
+    except Exception as error:  # an intent stands: whatever went wrong, only a new term can settle it
         raise Doubt(f"{batch[0].transition.value} of {batch[0].breaker_id}: {error}") from error
 
 

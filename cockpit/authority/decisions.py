@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backends.audit_log import append
+from backends.audit_log import append, storable
 from backends.signing import SigningKey
 from cockpit.authority.entries import AUTHORITY, Author, new_entry
 from cockpit.authority.means import CHANGE, OUTCOME, Means, tell
@@ -61,8 +61,8 @@ async def record_outcome(
         kind,
         outcome.breaker_id,
         code.value if code else None,
-        outcome.message,
-        json.dumps({**outcome.document(), "exit_code": outcome.exit_code}),
+        str(storable(outcome.message)),
+        json.dumps(storable({**outcome.document(), "exit_code": outcome.exit_code})),
         audit_seq,
     )
     await tell(connection, OUTCOME, request_id)

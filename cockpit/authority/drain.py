@@ -22,6 +22,7 @@ from cockpit.authority.identity import Rejected, authorise, decode_payload, read
 from cockpit.authority.loosening import history_member
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.opening import OpenDocument, write_open_documents
+from cockpit.authority.status import log
 from cockpit.authority.trip_records import Trip, record_trip
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
@@ -29,10 +30,12 @@ from cockpit.domain.commands import Kind
 from cockpit.domain.documents import Epoch
 from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.snapshots import StreamEvent
+from cockpit.domain.text import clean
 
 MOST_AT_ONCE: Final = 200
 FRESH_MS: Final = 5_000.0  # how long an event that is audited already may explain one more increment
 UNDELIVERED: Final = "9999999999999-0"  # in place of an id: an event that waits for its increment
+_UNSIGNED: Final = "Tripped without a signed request that can be verified."
 _KNOWN: Final = "SELECT breaker_id, redis_run_id, counter FROM breakers"
 _AUDITED: Final = """
 SELECT DISTINCT event_id FROM audit_log WHERE event_id = ANY ($1::text[]) AND action = 'CIRCUIT_BREAKER_TRIP'
@@ -76,8 +79,7 @@ class Drain:
         means = self._means
         async with means.transaction() as connection:
             for increment in increments[:MOST_AT_ONCE]:
-                trip = await self._attribute(connection, increment, world.now)
-                opened.append(await record_trip(connection, means, trip, world))
+                opened.append(await self._record(connection, increment, world))
             await tell(connection, CHANGE)
         await means.fault(faults.AFTER_TRIP_AUDIT)
         for item in opened:
@@ -122,6 +124,20 @@ class Drain:
         except StoreUnreachable as error:
             self._means.health.changed("events", str(error))
 
+    async def _record(self, connection: Any, increment: Increment, world: World) -> OpenDocument:
+        """Record one increment. A signed event that the database cannot hold explains nothing; it must not
+        keep this or any other trip out of the log."""
+        trip = await self._attribute(connection, increment, world.now)
+        try:
+            async with connection.transaction():
+                return await record_trip(connection, self._means, trip, world)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError) as error:
+            if not trip.payload:
+                raise
+            log.warning("event %s explains no trip: %s", trip.event_id, clean(str(error), 200))
+        notes = f"{_UNSIGNED} An event of {trip.login} could not be recorded."
+        return await record_trip(connection, self._means, _unattributed(increment, notes), world)
+
     async def _attribute(self, connection: Any, increment: Increment, now: datetime) -> Trip:
         """The trip behind an increment: the oldest waiting event that proves a person, else nobody."""
         waiting = self._waiting.get(increment.breaker_id, [])
@@ -139,12 +155,10 @@ class Drain:
                 waiting += passed
                 return trip
             claims.append(event.login)
-        notes = "Tripped without a signed request that can be verified."
+        notes = _UNSIGNED
         if claims:
             notes += f" An event claims to be of {claims[0]}."
-        return Trip(
-            increment.breaker_id, increment.epoch, str(uuid4()), "unattributed", "unattributed", notes
-        )
+        return _unattributed(increment, notes)
 
     async def _proved(self, connection: Any, increment: Increment, event: StreamEvent) -> Trip | None:
         try:
@@ -226,6 +240,10 @@ class Drain:
             self._again &= {event.entry_id for kept in self._waiting.values() for event in kept}
             if not self._waiting[name]:
                 del self._waiting[name]
+
+
+def _unattributed(increment: Increment, notes: str) -> Trip:
+    return Trip(increment.breaker_id, increment.epoch, str(uuid4()), "unattributed", "unattributed", notes)
 
 
 def _age_ms(event: StreamEvent) -> float:

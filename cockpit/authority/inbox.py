@@ -29,6 +29,7 @@ from cockpit.authority.status import log
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.permissions import Identity
 from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+from cockpit.domain.text import clean
 
 IN_HAND: Final = 4
 _NEXT: Final = """
@@ -89,7 +90,7 @@ class Inbox:
         identity, refusal = authorise(standing, asked.login, command.kind.permission, command.breaker_id)
         if refusal is None and command.kind is Kind.DENIED:
             refusal = Refusal(
-                Code.DENIED, f"{asked.login} was denied {command.target or 'something'} by its own side.", ""
+                Code.DENIED, f"{asked.login} was denied {clean(command.target or 'something', 100)} by its own side.", ""
             )
         role = identity.role.value if identity else "none"
         if refusal is not None or identity is None:

@@ -17,7 +17,8 @@ from cockpit.domain.states import State
 
 _LOST: Final = """
 UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clock_timestamp(),
-       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp()
+       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp(),
+       document = CASE WHEN $5 THEN document END
  WHERE breaker_id = $1
 """
 _INCIDENT: Final = """
@@ -47,13 +48,19 @@ class Known:
         return self.state is State.OPEN or world.view.documents[self.breaker_id] == self.raw
 
 
-def doubt_of(world: World, moved: Sequence[Known]) -> str | None:
-    """Why it cannot be shown that nothing was lost; None where it can."""
+def doubt_of(world: World, moved: Sequence[Known], replicated: bool) -> str | None:
+    """Why it cannot be shown that nothing was lost; None where it can.
+
+    `replicated`: replicas were seen attached before. One that was promoted and then restarted cannot be told
+    from the primary, and may lack a trip that nobody audited (F2).
+    """
     facts = world.view.facts
     if all(item.run_id is None for item in moved):
         return None  # never seen before: there was nothing to lose
     if facts.role != "master" or facts.promoted or facts.loading:
         return "this server is or was a replica, which may lack what its primary acknowledged"
+    if replicated:
+        return "replicas were attached, one of which may have taken the primary's place"
     if not facts.durable:
         return "this server does not keep every write on disk before it acknowledges it"
     for item in moved:
@@ -67,8 +74,11 @@ def doubt_of(world: World, moved: Sequence[Known]) -> str | None:
     return None
 
 
-async def record_loss(means: Means, world: World, lost: Sequence[Known], why: str) -> None:
+async def record_loss(means: Means, world: World, lost: Sequence[Known], why: str, *, watched: bool) -> None:
     """Raise counters first, then record; nothing is granted.
+
+    `watched`: an authority was looking until the loss. Where none was, a trip may be lost that nobody saw,
+    and no grant is kept for a restore (I1).
 
     What a counter shows above the recorded value was tripped by somebody since the loss: the drain audits
     it, and no restore reaches past it (I1).
@@ -86,10 +96,12 @@ async def record_loss(means: Means, world: World, lost: Sequence[Known], why: st
             # Its document is gone, so its counter may have begun anew: as good as one trip more.
             await means.redis.raise_counter(item.breaker_id, 1)
     event_id = str(uuid4())
+    if not watched:
+        why += ", while no authority was watching: no grant can be restored"
     notes = f"State lost: {why}."
     async with means.transaction() as connection:
         for name, counter in counters.items():
-            await connection.execute(_LOST, name, world.run_id, counter, notes)
+            await connection.execute(_LOST, name, world.run_id, counter, notes, watched)
         await append(
             connection,
             new_entry(

@@ -57,22 +57,27 @@ class Restoration:
         self._means = means
         self._drain = drain
         self._not_before: datetime | None = None
+        self._watched = False  # in this term, so far
 
     async def step(self, world: World) -> bool:
         """Deal with what has moved or was lost; True where the world must be read anew."""
+        watched, self._watched = self._watched, True
+        health = self._means.health
+        health.replicated = health.replicated or world.view.facts.replicas > 0
         known = await self._known()
         moved = [item for item in known if item.run_id != world.run_id]
         here = [item for item in known if item.run_id == world.run_id]
         lost = [item for item in here if item.lost(world)]
         lost += [item for item in here if item not in lost and self._emptied(item, world)]
         if lost:
-            await record_loss(self._means, world, lost, "trip counters are missing or lower than they were")
+            why = "trip counters are missing or lower than they were"
+            await record_loss(self._means, world, lost, why, watched=watched)
             return True
         if not moved:
             return False
-        doubt = doubt_of(world, moved)
+        doubt = doubt_of(world, moved, health.replicated)
         if doubt:
-            await record_loss(self._means, world, moved, doubt)
+            await record_loss(self._means, world, moved, doubt, watched=watched)
             return True
         return await self._reissue(world, moved)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cockpit.domain.breakers import BreakerId, scope_of
+from cockpit.domain.breakers import GLOBAL, BreakerId, scope_of
 from cockpit.domain.checklist import Finding, failing, missing_vouchers
 from cockpit.domain.commands import Command
 from cockpit.domain.documents import Epoch, Reading
@@ -36,8 +36,10 @@ class RunFacts:
 class Scene:
     """All that is true at the moment of a decision.
 
-    `audited` is the epoch up to which every trip of the breaker is in the audit log. `chain_fault` and
-    `store_fault` say why the chain or a store cannot be relied on; None where they can.
+    `legacy_ok`: the legacy key mirrors the global document; for global itself, which writes it anew, that
+    its value has been looked at is enough. `audited` is the epoch up to which every trip of the breaker is
+    in the audit log. `chain_fault` and `store_fault` say why the chain or a store cannot be relied on; None
+    where they can.
     """
 
     breaker_id: BreakerId
@@ -188,13 +190,19 @@ def stricter_ancestor(scene: Scene) -> Refusal | None:
                 f"{scene.breaker_id} stands under {ancestor.breaker_id}, which is {ancestor.state.label}.",
                 f"Resume {ancestor.breaker_id} first.",
             )
-    if not scene.legacy_ok:
+    if scene.legacy_ok:
+        return None
+    if scene.breaker_id == GLOBAL:
         return Refusal(
-            Code.ANCESTOR,
-            "The key circuit_breaker:state does not agree with the global breaker, which halts everything.",
-            "Resume global first.",
+            Code.STALE_EPOCH,
+            "The key circuit_breaker:state was changed by hand a moment ago.",
+            "Look at global again once the change is audited.",
         )
-    return None
+    return Refusal(
+        Code.ANCESTOR,
+        "The key circuit_breaker:state does not agree with the global breaker, which halts everything.",
+        "Resume global first.",
+    )
 
 
 def _not_open(scene: Scene) -> Refusal | None:

@@ -20,7 +20,7 @@ from cockpit.authority.means import Means
 from cockpit.authority.rules import RunFacts, Scene
 from cockpit.authority.world import World
 from cockpit.domain.audit import ChainBroken
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Kind
 from cockpit.domain.documents import Epoch
 
@@ -83,7 +83,7 @@ async def read_scene(
         breaker_id=breaker_id,
         reading=reading,
         ancestors=tuple(world.readings[name] for name in reversed(means.catalogue.ancestors(breaker_id))),
-        legacy_ok=world.legacy_ok,
+        legacy_ok=world.legacy_ok or (breaker_id == GLOBAL and world.view.legacy in means.legacy_judged),
         redis_now=world.now,
         postgres_now=postgres_now,
         audited=audited,

@@ -34,6 +34,7 @@ class Health:
 
     redis_run_id: str = ""
     redis_ok: bool = False
+    replicated: bool = False  # replicas were seen attached, in this term or an earlier one
     evidence_ok: bool = True
     evidence_backlog: int = 0
     queue: int = 0
@@ -64,6 +65,7 @@ class Health:
         return {
             "redis_run_id": self.redis_run_id,
             "redis_ok": self.redis_ok,
+            "replicated": self.replicated,
             "evidence_ok": self.evidence_ok,
             "evidence_backlog": self.evidence_backlog,
             "chain": {

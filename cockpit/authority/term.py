@@ -26,12 +26,12 @@ from cockpit.authority.runs import Runs
 from cockpit.authority.watch import Watch
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, ChainBroken
-from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.refusals import StoreUnreachable
 
 CHECK_S: Final = 5.0
 HEAD_START_S: Final = 0.02  # no trip waits for it: its event ends the pause, and the turn begins at once
 FULL_AGAIN_S: Final = 43_200.0
+_REPLICATED: Final = "SELECT coalesce((status ->> 'replicated')::boolean, false) FROM authority_lease"
 
 
 class Term:
@@ -49,7 +49,6 @@ class Term:
         self._backlog = Backlog(means)
         self._settled = False
         self._checked_at = 0.0
-        self._stream_at = 0.0
         self._full_at = 0.0
         self._beside: asyncio.Task[None] | None = None
 
@@ -57,6 +56,7 @@ class Term:
         """Announce the term and gather what a predecessor left."""
         means = self._means
         async with means.transaction() as connection:
+            means.health.replicated = bool(await connection.fetchval(_REPLICATED))
             entry = new_entry(
                 means.key,
                 ITSELF,
@@ -133,7 +133,6 @@ class Term:
             world = await means.reader.read()
         if await self._drain.step(world):
             world = await means.reader.read()
-        await self._mend_stream(world)
         await self._inbox.retry_pending()
         await self.give_way()
         async with means.pool.acquire() as connection:
@@ -143,17 +142,6 @@ class Term:
             await self._drain.step(world)
         await self._runs.step(world)
         await self._quiet.step(world)
-
-    async def _mend_stream(self, world: World) -> None:
-        """Whoever may trip may write an entry after which the stream takes no other: start it afresh (F26).
-        What it held is drained by now."""
-        if time.monotonic() - self._stream_at < CHECK_S:
-            return
-        self._stream_at = time.monotonic()
-        if await self._means.redis.stream_stuck():
-            await self._means.redis.rebuild_stream()
-            why = "circuit_breaker:events took no more entries and was started afresh"
-            self._means.health.alarm(world.now, "event stream", GLOBAL, why)
 
     async def _hold_term(self, world: World) -> World:
         """Take the term in Redis before anything else is done there, again where it was lost."""

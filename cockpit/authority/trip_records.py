@@ -173,7 +173,7 @@ async def _open_incident(connection: Any, trip: Trip) -> None:
         return
     if trip.attributed:
         title = f"{trip.breaker_id} tripped by {trip.login}: {trip.reason}"
-        facts = ("P2", trip.reason or "other", clean(title, 200), "trip")
+        facts = ("P2", clean(trip.reason, 100) or "other", clean(title, 200), "trip")
     else:
         facts = ("P1", "governance", f"Unattributed trip of {trip.breaker_id}", "authority")
     await connection.execute(_INCIDENT, *facts, trip.breaker_id, f"trip:{trip.event_id}")

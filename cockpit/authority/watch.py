@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from backends.audit_log import append
+from backends.audit_log import append, storable
+from backends.signing import canonical
 from backends.trip_exchange import event_fields
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
@@ -170,9 +171,10 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def _json(raw: bytes | None) -> Any:
+    """What a gateway wrote, as the lease's row can hold it; None for anything else (a NaN, for one)."""
     if raw is None or len(raw) > 65_536:
         return None
     try:
-        return json.loads(raw)
+        return json.loads(canonical(storable(json.loads(raw))))
     except (ValueError, RecursionError):
         return None

@@ -182,9 +182,8 @@ async def test_a_failover_that_lacks_the_last_trip_grants_nothing(
             assert row.status == "refused"
             row = await other.ask(Kind.RESTORE, GLOBAL, "admin1")
             assert row.status == "done", row.message
-            assert await other.state(GLOBAL) is State.CLOSED
-            # A trip that is in no audit log is known to nobody but its own bastion.
-            assert await other.state(BTC) is (State.OPEN if audited else State.CLOSED)
+            # Nobody watched while the servers changed: a trip that is in no audit log may be lost.
+            assert {await other.state(name) for name in (GLOBAL, BTC)} == {State.OPEN}
         await other.close()
 
 
