@@ -29,7 +29,7 @@ _RULES: Final[dict[Role | Service, str]] = {
     # A script's commands are checked one by one, its declared keys all together: hence the wide selector
     # that holds nothing but EVALSHA. DEL is for a stream that takes no entry any more.
     Service.AUTHORITY: (
-        f"{_READS} %R~gate:ack:* %R~authority:term +script|load +config|get +xinfo|stream"
+        f"{_READS} %R~gate:ack:* %R~authority:term +script|load +config|get +xinfo|stream +xlen"
         " (+evalsha ~trip:* ~breaker:* ~circuit_breaker:* ~authority:term)"
         " (+incr +incrby ~trip:*) (+set ~breaker:* ~circuit_breaker:state ~authority:term)"
         " (+zadd ~circuit_breaker:history) (+xadd +del ~circuit_breaker:events)"

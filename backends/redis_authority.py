@@ -230,6 +230,15 @@ class AuthorityRedis:
         """As `RedisStore.wait_events`: at most 100 entries after `last_id`, oldest first."""
         return await read_events(self._events, last_id, timeout_s)
 
+    async def trim_events(self, length: int, event: Fields) -> bool:
+        """Cut the stream to its newest `length` entries where it has over twice as many, and say so with
+        `event`; whether it did. Whoever may trip may add any number."""
+        if int(await self._line.command("XLEN", EVENTS_KEY)) <= 2 * length:
+            return False
+        flat = [part for pair in event.items() for part in pair]
+        await self._line.command("XADD", EVENTS_KEY, "MAXLEN", length, "*", *flat)
+        return True
+
     async def stream_stuck(self) -> bool:
         """Whether the stream's last id is ahead of this server's clock by a minute: someone wrote it by
         hand, and later entries may be refused. (Trimming hides the entry, not the id.)"""

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
-
 from backends.audit_log import LockedHead, append
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
 from cockpit.authority import faults
 from cockpit.authority.entries import new_entry
-from cockpit.authority.lease import Fenced
 from cockpit.authority.loosening import APPENDED, Loosening
 from cockpit.authority.means import CHANGE, Doubt, Means, tell
 from cockpit.authority.recovery import CommitRow, record_applied, record_void
@@ -73,7 +70,7 @@ async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
     except Doubt:
         means.over = True
         raise
-    except BaseException:  # not begun, whatever it was: nobody else may find these breakers busy for ever
+    except Exception:  # not begun, whatever it was: nobody else may find these breakers busy for ever
         means.in_flight -= names
         raise
     means.in_flight -= names

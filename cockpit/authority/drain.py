@@ -7,7 +7,10 @@ recorded as an unattributed trip, once for each increment. Nothing here waits fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import binascii
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +18,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from backends.redis_authority import HistoryEntry
+from backends.redis_authority import STREAM_LENGTH, HistoryEntry
+from backends.signing import verify
+from backends.trip_exchange import event_fields
 from cockpit.authority import faults
 from cockpit.authority.entries import AUTHORITY
 from cockpit.authority.identity import Rejected, authorise, decode_payload, read_standing, verify_signer
@@ -25,16 +30,24 @@ from cockpit.authority.opening import OpenDocument, write_open_documents
 from cockpit.authority.status import log
 from cockpit.authority.trip_records import Trip, record_trip
 from cockpit.authority.world import World
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Kind
-from cockpit.domain.documents import Epoch
-from cockpit.domain.refusals import StoreUnreachable
+from cockpit.domain.documents import Epoch, rfc3339
+from cockpit.domain.refusals import Refused, StoreUnreachable
 from cockpit.domain.snapshots import StreamEvent
 from cockpit.domain.text import clean
 
 MOST_AT_ONCE: Final = 200
+FLOOD: Final = 2_000  # increments of one breaker that are recorded singly
+MOST_BATCHES: Final = 250  # of 100 entries, in one turn
+MOST_WAITING: Final = 300  # events of one breaker and login
+MOST_CLAIMS: Final = 20
+MOST_COPIES: Final = 5
 FRESH_MS: Final = 5_000.0  # how long an event that is audited already may explain one more increment
 UNDELIVERED: Final = "9999999999999-0"  # in place of an id: an event that waits for its increment
+_KEYS: Final = """
+SELECT key_id, login, public_key FROM signing_keys WHERE key_id = ANY ($1::text[]) AND revoked_at IS NULL
+"""
 _UNSIGNED: Final = "Tripped without a signed request that can be verified."
 _KNOWN: Final = "SELECT breaker_id, redis_run_id, counter FROM breakers"
 _AUDITED: Final = """
@@ -45,10 +58,11 @@ _SEEN: Final = "SELECT 1 FROM audit_log WHERE event_id = $1 AND action = 'CIRCUI
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """One increment that is not in the audit log yet."""
+    """One increment that is not in the audit log yet; in a flood many, of which `epoch` is the last."""
 
     breaker_id: BreakerId
     epoch: Epoch
+    count: int = 1
 
 
 class Drain:
@@ -59,6 +73,7 @@ class Drain:
         self._place = "0-0"
         self._waiting: dict[BreakerId, list[StreamEvent]] = {}
         self._again: set[str] = set()  # entries of it that were audited when they were read
+        self._signers: dict[str, str] = {}  # whose signature an entry of it bears, empty for nobody's
 
     def expect(self, event: StreamEvent) -> None:
         """An event that the stream did not take, of a trip that Redis did."""
@@ -78,7 +93,7 @@ class Drain:
         opened: list[OpenDocument] = []
         means = self._means
         async with means.transaction() as connection:
-            for increment in increments[:MOST_AT_ONCE]:
+            for increment in increments:
                 opened.append(await self._record(connection, increment, world))
             await tell(connection, CHANGE)
         await means.fault(faults.AFTER_TRIP_AUDIT)
@@ -90,43 +105,84 @@ class Drain:
         return len(increments)
 
     async def _increments(self, world: World) -> list[Increment]:
-        """What Redis has counted past the audit log, on this server, oldest first."""
+        """What Redis has counted past the audit log, on this server, oldest first; each breaker in its turn,
+        so that a flood of one keeps no other's trip out of the log. The rest comes in the next turns."""
         async with self._means.pool.acquire() as connection:
             rows = await connection.fetch(_KNOWN)
-        out = []
+        out: list[tuple[int, Increment]] = []
         for row in rows:
             name = BreakerId(row["breaker_id"])
             counter = world.counter(name) if name in self._means.catalogue else None
             if counter is None or row["redis_run_id"] != world.run_id:
                 continue
             first = row["counter"] + 1
-            last = min(counter, first + MOST_AT_ONCE - 1)  # the rest comes in the next turns
-            out += [Increment(name, Epoch(world.run_id, n)) for n in range(first, last + 1)]
-        return out
+            if counter - first >= FLOOD:  # a second of INCR by a script would else take hours to record
+                behind, first = counter - MOST_AT_ONCE - row["counter"], counter - MOST_AT_ONCE + 1
+                out.append((-1, Increment(name, Epoch(world.run_id, first - 1), behind)))
+            last = min(counter, first + MOST_AT_ONCE - 1)
+            out += [(n - first, Increment(name, Epoch(world.run_id, n))) for n in range(first, last + 1)]
+        out.sort(key=lambda each: each[0])
+        return [increment for _, increment in out[:MOST_AT_ONCE]]
 
     async def _read_events(self, now: datetime) -> None:
         """Take in what the stream has. What is audited already counts once more only while it is fresh: an
         old event read again at a start explains no new increment."""
         fresh = now.timestamp() * 1_000 - FRESH_MS
+        means = self._means
         try:
-            while events := await self._means.redis.read_events(self._place, 0.0):
+            await self._bound_stream(now)
+            for _ in range(MOST_BATCHES):  # somebody may write faster than we read
+                events = await means.redis.read_events(self._place, 0.0)
+                if not events:
+                    break
                 self._place = events[-1].entry_id
-                trips = [event for event in events if event.kind == "TRIP" and event.payload]
-                async with self._means.pool.acquire() as connection:
+                trips = [
+                    event for event in events if _plausible(event) and event.breaker_id in means.catalogue
+                ]
+                if not trips:
+                    continue
+                async with means.pool.acquire() as connection:
                     rows = await connection.fetch(_AUDITED, [event.event_id for event in trips])
+                    keys = await _keys(connection, trips)
                 audited = {row["event_id"] for row in rows}
                 for event in trips:
                     again = event.event_id in audited
                     if again and _age_ms(event) > fresh:
                         self._again.add(event.entry_id)
                     if not again or event.entry_id in self._again:
-                        self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
-        except StoreUnreachable as error:
-            self._means.health.changed("events", str(error))
+                        self._keep(event, keys)
+        except (StoreUnreachable, Refused) as error:
+            means.health.changed("events", str(error))
+
+    async def _bound_stream(self, now: datetime) -> None:
+        """The stream is a hint of bounded length: what a flood has pushed out of it explains no trip."""
+        says = event_fields(str(uuid4()), GLOBAL, "ALARM", AUTHORITY, rfc3339(now))
+        with contextlib.suppress(Refused):  # rights of before XLEN was among them: `cockpit init` renews them
+            if not await self._means.redis.trim_events(STREAM_LENGTH, says):
+                return
+            why = "circuit_breaker:events was flooded and cut to its newest entries"
+            self._means.health.alarm(now, "event stream", GLOBAL, why)
+
+    def _keep(self, event: StreamEvent, keys: Mapping[str, tuple[str, bytes]]) -> None:
+        """Let an event wait for its increment. A login has room for so many on a breaker, and all those that
+        nobody signed, which can only be claims, have little; copies of one event have less: whoever adds
+        more crowds out nobody else."""
+        waiting = self._waiting.setdefault(BreakerId(event.breaker_id), [])
+        signer = _signer(event, keys)
+        theirs = [other for other in waiting if self._signers.get(other.entry_id) == signer]
+        if len(theirs) >= (MOST_WAITING if signer else MOST_CLAIMS):
+            return
+        if sum(other.payload == event.payload for other in theirs) >= MOST_COPIES:
+            return
+        self._signers[event.entry_id] = signer
+        waiting.append(event)
 
     async def _record(self, connection: Any, increment: Increment, world: World) -> OpenDocument:
         """Record one increment. A signed event that the database cannot hold explains nothing; it must not
         keep this or any other trip out of the log."""
+        if increment.count > 1:
+            notes = f"{increment.count} increments of the counter came too fast to be recorded singly."
+            return await record_trip(connection, self._means, _unattributed(increment, notes), world)
         trip = await self._attribute(connection, increment, world.now)
         try:
             async with connection.transaction():
@@ -237,9 +293,37 @@ class Drain:
         horizon = world.now.timestamp() * 1_000 - 1_000
         for name, events in list(self._waiting.items()):
             self._waiting[name] = [event for event in events if _age_ms(event) > horizon]
-            self._again &= {event.entry_id for kept in self._waiting.values() for event in kept}
             if not self._waiting[name]:
                 del self._waiting[name]
+        kept = {event.entry_id for events in self._waiting.values() for event in events}
+        self._again &= kept
+        self._signers = {entry: login for entry, login in self._signers.items() if entry in kept}
+
+
+def _plausible(event: StreamEvent) -> bool:
+    return event.kind == "TRIP" and bool(event.payload)
+
+
+async def _keys(connection: Any, events: Sequence[StreamEvent]) -> dict[str, tuple[str, bytes]]:
+    """The valid keys that `events` name, each with its login. What that may do is asked at the trip."""
+    keys: dict[str, tuple[str, bytes]] = {}
+    for row in await connection.fetch(_KEYS, list({event.key_id for event in events})):
+        with contextlib.suppress(binascii.Error, ValueError):
+            keys[row["key_id"]] = (row["login"], base64.b64decode(row["public_key"], validate=True))
+    return keys
+
+
+def _signer(event: StreamEvent, keys: Mapping[str, tuple[str, bytes]]) -> str:
+    """The login that signed this trip of this breaker, empty where none has."""
+    login, public_key = keys.get(event.key_id, ("", b""))
+    if not login or not verify(public_key, event.payload, event.signature):
+        return ""
+    try:
+        command = decode_payload(event.payload)
+    except Rejected:
+        return ""
+    fits = command.kind is Kind.TRIP and command.breaker_id == event.breaker_id and command.login == login
+    return login if fits else ""
 
 
 def _unattributed(increment: Increment, notes: str) -> Trip:

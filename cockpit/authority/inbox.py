@@ -90,7 +90,9 @@ class Inbox:
         identity, refusal = authorise(standing, asked.login, command.kind.permission, command.breaker_id)
         if refusal is None and command.kind is Kind.DENIED:
             refusal = Refusal(
-                Code.DENIED, f"{asked.login} was denied {clean(command.target or 'something', 100)} by its own side.", ""
+                Code.DENIED,
+                f"{asked.login} was denied {clean(command.target or 'something', 100)} by its own side.",
+                "",
             )
         role = identity.role.value if identity else "none"
         if refusal is not None or identity is None:

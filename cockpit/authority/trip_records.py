@@ -32,9 +32,13 @@ _VOIDED: Final = """
 SELECT request_id::text, breaker_id FROM requests
  WHERE status = 'awaiting_approval' AND breaker_id = ANY ($1::text[])
 """
+# A hundred strangers' trips of one breaker are one incident until somebody has acknowledged it.
 _INCIDENT: Final = """
 INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (dedup_key) DO NOTHING
+SELECT $1, $2, $3, $4, $5, $6
+ WHERE $4 = 'trip' OR NOT EXISTS (SELECT FROM incidents WHERE title = $3 AND source = $4 AND breaker_id = $5
+                                     AND status = 'open')
+ON CONFLICT (dedup_key) DO NOTHING
 """
 
 

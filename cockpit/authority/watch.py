@@ -175,6 +175,6 @@ def _json(raw: bytes | None) -> Any:
     if raw is None or len(raw) > 65_536:
         return None
     try:
-        return json.loads(canonical(storable(json.loads(raw))))
+        return json.loads(canonical([storable(json.loads(raw))]))[0]
     except (ValueError, RecursionError):
         return None
