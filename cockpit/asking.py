@@ -166,7 +166,10 @@ class Asking(Shell):
 
     async def _took(self, event: events.Key) -> bool:
         screen = self.screen
-        if not isinstance(screen, Panel) and not is_dialog(screen):
+        if is_dialog(screen):
+            if screen.takes(event):
+                return True
+        elif not isinstance(screen, Panel):
             return False
         return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
 

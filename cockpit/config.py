@@ -126,12 +126,15 @@ def load_settings(
     _known_scopes(limits, catalogue)
     listed = top.table("logins")
     logins = {name: _credentials(name, listed.table(name), path.parent) for name in listed.values}
-    evidence_url = environ.get("COCKPIT_EVIDENCE_URL") or top.text("evidence_url")
+    override = environ.get("COCKPIT_EVIDENCE_URL")
+    evidence_url, evidence_name = (
+        (override, "COCKPIT_EVIDENCE_URL") if override else (top.text("evidence_url"), "evidence_url")
+    )
     return Settings(
         path=path,
         profile=wanted or top.text("profile", "default"),
         default_login=top.optional("default_login"),
-        evidence_url=_url("evidence_url", evidence_url, ("file", "s3", "gs", "az", "memory")),
+        evidence_url=_url(evidence_name, evidence_url, ("file", "s3", "gs", "az", "memory")),
         evidence_options=top.table("evidence_options").texts(),
         gateway_url=_web(top.optional("gateway_url"), "gateway_url"),
         prometheus_url=_web(

@@ -154,7 +154,9 @@ class Desk:
             symbol=probes.symbol_for(run.breaker_id, self.settings.catalogue, seen.effective),
             latency_bound_ms=self.settings.limits.latency_bound_ms,
         )
-        results = probes.run_all(run, ports, self.stores.postgres, self.stores.sign_payload, left_s)
+        pace_s = self.settings.limits.probe_pace_s
+        inbox, sign = self.stores.postgres, self.stores.sign_payload
+        results = probes.run_all(run, ports, inbox, sign, left_s, pace_s=pace_s)
         async for _ in results:
             pass  # each result reaches every screen through Postgres, ours included
 

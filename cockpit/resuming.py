@@ -11,7 +11,7 @@ from cockpit.halting import Halting
 
 if TYPE_CHECKING:
     from cockpit.desk import Desk
-    from cockpit.domain.desk import RunRow
+    from cockpit.domain.desk import RequestRow, RunRow
     from cockpit.domain.documents import Epoch
     from cockpit.domain.snapshots import BreakerSnapshot
     from cockpit.operations.outcomes import Outcome
@@ -142,8 +142,24 @@ class Resuming(Halting):
     def _approve(self, wish: ApproveWish, seen: BreakerSnapshot | None) -> None:
         if self.desk is not None and seen is not None:
             self.tell(f"approve {wish.breaker_id}: asked…", "warn")
+            row = next((row for row in self.board.waiting() if row.request_id == wish.request_id), None)
             asked = self.desk.approve(wish.request_id, wish.notes, seen)
-            self.do(self._await(f"approve {wish.breaker_id}", asked), "approve")
+            self.do(self._approve_now(wish, row, asked), "approve")
+
+    async def _approve_now(
+        self, wish: ApproveWish, row: RequestRow | None, asked: Coroutine[Any, Any, Outcome]
+    ) -> None:
+        """The probes of what was approved are its asker's: this cockpit runs none."""
+        from cockpit.domain.commands import Kind
+        from cockpit.domain.text import clean
+
+        outcome = await asked
+        self._outcome(f"approve {wish.breaker_id}", outcome)
+        if outcome.word == "done" and row is not None and row.kind == Kind.HALF_OPEN.value:
+            whose = clean(row.login, 40)
+            self.tell(
+                f"{wish.breaker_id} is HALF_OPEN · PROBING; {whose}'s cockpit runs the probes (p)", "good"
+            )
 
     def action_acknowledge(self) -> None:
         from cockpit.screens.overview import may_acknowledge

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SystemCommand
 from textual.screen import Screen
 
+from cockpit.asking import is_dialog
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
 from cockpit.keymap import PANELS
@@ -128,9 +129,13 @@ class Showing(Resuming):
         from widgets.left_behind import left_behind
         from widgets.views import AskDialog
 
-        if isinstance(self.screen, AskDialog):
-            self.screen.say("tab, then Enter on Quit, quits")
-        elif lines := left_behind(self.board, self._own_half_opens, self._half_opening):
+        screen = self.screen
+        lines = left_behind(self.board, self._own_half_opens, self._half_opening)
+        if is_dialog(screen) and (unsent := screen.unsent()):
+            lines.insert(0, ((unsent, "warn"),))
+        if isinstance(screen, AskDialog):
+            screen.say("tab, then Enter on Quit, quits")
+        elif lines:
             dialog = AskDialog("QUIT? This is what it causes:", lines, self.board, "Quit", "Stay")
             self.push_screen(dialog, lambda yes: self.exit(0) if yes else None)
         else:

@@ -303,7 +303,7 @@ def _write_settings(
         f"[authority_keys]\n{keys['authority'].key_id} = "
         f"{json.dumps(keys['authority'].public_b64)}\n[limits]\n"
     ]
-    text += [f"{name} = {json.dumps(value)}\n" for name, value in limits.items()]
+    text += [f"{name} = {json.dumps(value)}\n" for name, value in {"probe_pace_s": 0.01, **limits}.items()]
     for name, login in template.logins.items():
         moved = Login(name, login.redis_url, login.postgres_dsn.removesuffix("/cockpit") + f"/{database}")
         text.append(_login_table(name, moved, template.folder / f"{name}.key"))

@@ -18,9 +18,11 @@ class Choice(LineView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "press", show=False),
-        Binding("left", "app.focus_previous", show=False),
-        Binding("right", "app.focus_next", show=False),
+        Binding("left,k,K", "app.focus_previous", show=False),
+        Binding("right,j,J", "app.focus_next", show=False),
     ]
+
+    TYPED_AT: ClassVar[str] = "a button; ↓ or tab goes on"
 
     class Pressed(Message):
         def __init__(self, choice: Choice) -> None:
@@ -68,8 +70,8 @@ class Choice(LineView, can_focus=True):
 
     def on_key(self, event: events.Key) -> None:
         """Text typed at a button would be lost in silence: say so."""
-        if event.is_printable and event.character:
-            self.post_message(self.TypedAt("a button; ↓ or tab goes on"))
+        if event.is_printable and event.character and event.key not in ("j", "J", "k", "K"):
+            self.post_message(self.TypedAt(self.TYPED_AT))
 
     def action_press(self) -> None:
         self.post_message(self.Pressed(self))

@@ -95,6 +95,10 @@ class CloseDialog(Dialog[CloseWish | None]):
             return "tripped anew since this opened; leave (esc) and look again"
         return steps(self.board, self.target).why_not("close") or notes_fault(self._typed())
 
+    def unsent(self) -> str:
+        filled = bool(self._typed().strip())
+        return f"NOT CLOSED: what you wrote for the close of {self.target} is lost." if filled else ""
+
     def hint(self) -> None:
         fault = self.fault()
         if fault is None:

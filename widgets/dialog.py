@@ -7,9 +7,9 @@ told before anything is confirmed (F6). It returns a typed wish and does nothing
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -25,8 +25,12 @@ from widgets.choice import Choice
 from widgets.keys import CONFIRM, LEAVE, bindings
 from widgets.line import Line, fold
 from widgets.line_view import LINE_CLASSES, LineView
+from widgets.vouch_item import VouchItem
 
 ResultT = TypeVar("ResultT")
+TYPING_S: Final = 0.5
+"""A key that follows text within this time is text as well."""
+_MOVES: Final = ("j", "J", "k", "K", "space")
 
 
 class Dialog(ModalScreen[ResultT], Generic[ResultT]):
@@ -51,6 +55,8 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self.epoch: Epoch | None = board.epoch(target) if target else None
         self._title = title
         self._said = False
+        self._fault: str | None = None
+        self._text_at = float("-inf")
         self.ready = False
 
     def compose(self) -> ComposeResult:
@@ -66,6 +72,7 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self.board_changed(self.board)
         self.prepare()
         self.hint()
+        self._fault = self.fault()
         self.ready = True
         self.app.post_message(self.Ready())
 
@@ -81,6 +88,8 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self.board = board
         if self.ready and self.query("#body"):  # a dialog that is going away has no body any more
             self.board_changed(board)
+            if self.fault() != self._fault:  # also what was said of the old one is over
+                self.settle()
 
     def board_changed(self, board: Board) -> None:
         """Draw what depends on the board."""
@@ -104,6 +113,27 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self._said = True
         self.foot(((text, style),))
 
+    def fault(self) -> str | None:
+        """What stands in the way of confirming; None: nothing."""
+        return None
+
+    def unsent(self) -> str:
+        """What would be lost if the screen went away now, in words; empty: nothing."""
+        return ""
+
+    def takes(self, key: events.Key) -> bool:
+        """Whether the key ends here. Within text that is typed beside its field no key means anything else:
+        its blanks answer for nothing, its j and k move nothing."""
+        if not isinstance(self.focused, Choice | VouchItem) or not (key.is_printable and key.character):
+            self._text_at = float("-inf")
+            return False
+        within = key.time - self._text_at < TYPING_S
+        if within or key.key not in _MOVES:
+            self._text_at = key.time
+        if within:
+            self.post_message(Choice.TypedAt(self.focused.TYPED_AT))
+        return within
+
     def hint(self) -> None:
         """What the keys do here."""
         self.foot(((f"{LEAVE.display} leaves", "dim"),))
@@ -113,6 +143,7 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         if self._said:
             self._said = False
         self.hint()
+        self._fault = self.fault()
 
     def on_descendant_focus(self) -> None:
         if self.ready:

@@ -1,4 +1,4 @@
-"""The event pane: the audit log's tail, newest first, under what has not been audited yet."""
+"""The event pane: the audit log's tail and the latest of what has not been audited, newest first."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cockpit.domain.desk import AuditRow
     from cockpit.domain.snapshots import StreamEvent
 
+UNCOVERED: Final = 2
+COVERS_S: Final = 60.0
 _PREFIX: Final = "CIRCUIT_BREAKER_"
 _STYLE: Final = {
     "TRIP": "halted",
@@ -57,20 +59,43 @@ _STEPS: Final = {
 
 
 def event_lines(board: Board, count: int) -> list[Line]:
-    """At most `count` lines. Events of the stream that no audit entry covers yet come first, marked.
+    """At most `count` lines, by time. Of the stream's events that no audit entry covers the latest
+    `UNCOVERED` stand among them, marked: anybody may write there, and they must not hide the log.
     An intent is left out once its outcome is there; the audit panel lists both."""
     audit = board.desk.audit if board.desk else ()
-    covered = {row.event_id for row in audit}
+    known = {row.event_id for row in audit}
+    skew_s = board.limits.max_clock_skew_s
     fresh = [
-        event
+        (_stamp(event), _stream_line(event))
         for event in (board.breakers.events if board.breakers else ())
-        if event.event_id not in covered and (not audit or not _older(event, audit[-1]))
+        if event.event_id not in known
+        and not (audit and _stamp(event) < audit[-1].timestamp.timestamp())  # only not listed here
+        and not any(_audits(row, event, skew_s) for row in audit)
     ]
-    lines = [_stream_line(event) for event in fresh[:count]]
+    fresh.sort(key=lambda each: each[0], reverse=True)
     settled = {row.event_id for row in audit if not row.action.endswith("_INTENT")}
-    told = [row for row in audit if not (row.action.endswith("_INTENT") and row.event_id in settled)]
-    lines += [audit_line(row) for row in told[: max(0, count - len(lines))]]
-    return lines
+    told = [
+        (row.timestamp.timestamp(), audit_line(row))
+        for row in audit
+        if not (row.action.endswith("_INTENT") and row.event_id in settled)
+    ]
+    shown = fresh[:UNCOVERED] if audit else fresh
+    lines = sorted([*shown, *told], key=lambda each: each[0], reverse=True)
+    return [line for _, line in lines[:count]]
+
+
+def _stamp(event: StreamEvent) -> float:
+    """When Redis took the event in, seconds since 1970."""
+    stamp = event.entry_id.partition("-")[0]
+    return int(stamp) / 1000 if stamp.isdecimal() else 0.0
+
+
+def _audits(row: AuditRow, event: StreamEvent, skew_s: float) -> bool:
+    """Whether `row` is the entry of a trip that was made without one: found by its counter, it is audited
+    under an id of its own. `skew_s`: how far the two stores' clocks may differ."""
+    if event.kind != "TRIP" or row.target != event.breaker_id or action_words(row.action) != "tripped":
+        return False
+    return -skew_s <= row.timestamp.timestamp() - _stamp(event) <= COVERS_S
 
 
 def events_title(board: Board) -> Line:
@@ -79,12 +104,6 @@ def events_title(board: Board) -> Line:
     if not board.desk_readable:
         return (("EVENTS ", "title"), (f"STALE · as of {clock_s(board.desk.server_time)}", "bad"))
     return (("EVENTS ", "title"), (f"audit log, entry {board.desk.head.seq} · all times are UTC", "dim"))
-
-
-def _older(event: StreamEvent, oldest: AuditRow) -> bool:
-    """Whether the event lies before the tail that we hold, so that its entry is only not listed here."""
-    stamp = event.entry_id.partition("-")[0]
-    return stamp.isdigit() and int(stamp) / 1000 < oldest.timestamp.timestamp()
 
 
 def _stream_line(event: StreamEvent) -> Line:

@@ -124,6 +124,10 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             return f"{missing} of {len(VOUCHED)} items not answered for (space on each)"
         return notes_fault(self._typed())
 
+    def unsent(self) -> str:
+        filled = bool(self._typed().strip() or self._checked())
+        return f"NOT ASKED: what you filled in for the half-open of {self.target} is lost." if filled else ""
+
     def hint(self) -> None:
         fault = self.fault()
         if fault is None:

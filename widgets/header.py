@@ -21,6 +21,7 @@ class Light:
 
 
 _BRIEF: Final = {"postgres": "pg"}
+_TINY: Final = {**_BRIEF, "evidence": "ev", "authority": "auth"}
 _SYMBOL: Final = {True: "●", False: "■", None: "?"}
 _STYLE: Final = {True: "good", False: "bad", None: "unknown"}
 
@@ -92,18 +93,24 @@ def header(board: Board, cells: int) -> Line:
     calm = tuple(_light(light, words=light.good is not True) for light in found)
     left: tuple[Span, ...]
     terse = tuple(_light(light, words=light.good is False) for light in found)
-    brief = tuple(
-        _light(replace(light, name=_BRIEF.get(light.name, light.name)), light.good is False)
-        for light in found
+    brief, tiny = (
+        tuple(
+            _light(replace(light, name=names.get(light.name, light.name)), light.good is False)
+            for light in found
+        )
+        for names in (_BRIEF, _TINY)
     )
+    ailing = tuple(lamp for lamp, light in zip(tiny, found, strict=True) if light.good is not True)
+    ailing = ailing or ((("● all ok", "good"),),)
     for left, lamps in (
         (who, loud),
         (who, calm),
         (who, terse),
         (who, brief),
-        (who[1:], brief),
         (short, brief),
-        ((), brief),
+        (short, tiny),
+        (short, ailing),
+        (_cropped(board), ailing),
     ):
         body = _spread(left, lamps, data_age(board), cells)
         if width(body) <= cells:
@@ -117,6 +124,14 @@ def _who(board: Board) -> tuple[Span, ...]:
         (f" {clean(board.profile, 20)}", "strong"),
         (f" {clean(board.login, 24)}", ""),
         (f" · {role}", "dim"),
+    )
+
+
+def _cropped(board: Board) -> tuple[Span, ...]:
+    """Where and who, in the least room that still tells two profiles and two logins apart."""
+    return (
+        (f" {fit(clean(board.profile, 20), 8).rstrip()}", "strong"),
+        (f" {fit(clean(board.login, 24), 10).rstrip()}", ""),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -23,6 +23,8 @@ from widgets.line import Line, cut, fit, wrap
 from widgets.line_view import LineView
 from widgets.row_list import RowList
 from widgets.times import ago, clock, countdown
+
+WishT = TypeVar("WishT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,54 @@ class PickList(RowList):
         self.screen.set_focus(self.screen.query_one("#notes"))
 
 
-class ApproveDialog(Dialog[ApproveWish | None]):
+class PickDialog(Dialog[WishT | None], Generic[WishT]):
+    """A list, notes that nobody must write, two buttons. `_fixed` is the row that is meant."""
+
+    UNSENT: ClassVar[str]
+    _fixed: str | None = None
+
+    def prepare(self) -> None:
+        self._fixed = self.query_one(PickList).key
+        self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
+
+    def _typed(self) -> str:
+        return self.query_one("#notes", Input).value
+
+    def unsent(self) -> str:
+        return f"{self.UNSENT}: the notes that you wrote are lost." if self._typed().strip() else ""
+
+    @on(RowList.Moved)
+    def moved(self, event: RowList.Moved) -> None:
+        if self.query_one(PickList).has_focus or self._fixed is None:
+            self._fixed = event.key
+        self.board_changed(self.board)
+        self.settle()
+
+    @on(Input.Changed)
+    def typed(self, event: Input.Changed) -> None:
+        self.settle()
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        self.set_focus(self.query_one("#confirm"))
+
+    @on(Choice.Pressed)
+    def pressed(self, event: Choice.Pressed) -> None:
+        if event.choice.id == "confirm":
+            self.action_confirm()
+        else:
+            self.action_leave()
+
+
+class ApproveDialog(PickDialog[ApproveWish]):
     """Requests that wait for a second person. The one under the cursor when ctrl+s is pressed is approved;
     one that appears or goes meanwhile moves no cursor onto another without saying so."""
 
     TITLE_STYLE = "probing"
+    UNSENT = "NOT APPROVED"
 
     def __init__(self, board: Board) -> None:
         super().__init__("APPROVALS · what waits for a second person", board, classes="-loosen")
-        self._fixed: str | None = None
 
     def parts(self) -> Iterable[Widget]:
         yield PickList(id="list", empty="nothing waits for an approval")
@@ -74,10 +115,6 @@ class ApproveDialog(Dialog[ApproveWish | None]):
             yield LineView([((" optional", "dim"),)], id="count", classes="field-count")
         with Horizontal(id="buttons"):
             yield from choices(("confirm", "Approve (ctrl+s)"), ("cancel", "Cancel"))
-
-    def prepare(self) -> None:
-        self._fixed = self.query_one(PickList).key
-        self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
 
     def _row(self, request_id: str | None) -> RequestRow | None:
         return next((row for row in self.board.waiting() if row.request_id == request_id), None)
@@ -108,9 +145,6 @@ class ApproveDialog(Dialog[ApproveWish | None]):
             words = f"asked for epoch {_counter(asked)}, now it is {_counter(now)}: tripped anew since"
             return ((words, "bad"),)
         return ((f"epoch {_counter(asked)} · covers its half-open and its close, in it only", "dim"),)
-
-    def _typed(self) -> str:
-        return self.query_one("#notes", Input).value
 
     def fault(self) -> str | None:
         row = self._row(self._fixed)
@@ -149,31 +183,6 @@ class ApproveDialog(Dialog[ApproveWish | None]):
             ApproveWish(row.request_id, BreakerId(row.breaker_id or ""), " ".join(self._typed().split()))
         )
 
-    def action_leave(self) -> None:
-        self.dismiss(None)
-
-    @on(RowList.Moved)
-    def moved(self, event: RowList.Moved) -> None:
-        if self.query_one(PickList).has_focus or self._fixed is None:
-            self._fixed = event.key
-        self.board_changed(self.board)
-        self.settle()
-
-    @on(Input.Changed)
-    def typed(self, event: Input.Changed) -> None:
-        self.settle()
-
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        self.set_focus(self.query_one("#confirm"))
-
-    @on(Choice.Pressed)
-    def pressed(self, event: Choice.Pressed) -> None:
-        if event.choice.id == "confirm":
-            self.action_confirm()
-        else:
-            self.action_leave()
-
     def _line(self, key: str, cells: int) -> Line:
         row = self._row(key)
         if row is None:
@@ -195,12 +204,13 @@ def _counter(epoch: object) -> str:
     return str(counter) if isinstance(counter, int) else "?"
 
 
-class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
+class AcknowledgeDialog(PickDialog[AcknowledgeWish]):
     """Open incidents; ctrl+s acknowledges the marked one."""
+
+    UNSENT = "NOT ACKNOWLEDGED"
 
     def __init__(self, board: Board) -> None:
         super().__init__("ACKNOWLEDGE an open incident", board)
-        self._fixed: str | None = None
 
     def parts(self) -> Iterable[Widget]:
         yield PickList(id="list", empty="no open incident")
@@ -211,10 +221,6 @@ class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
             yield LineView([((" optional", "dim"),)], id="count", classes="field-count")
         with Horizontal(id="buttons"):
             yield from choices(("confirm", "Acknowledge (ctrl+s)"), ("cancel", "Cancel"))
-
-    def prepare(self) -> None:
-        self._fixed = self.query_one(PickList).key
-        self.set_focus(self.query_one("#cancel" if self._fixed is None else "#list"))
 
     def _open(self) -> tuple[IncidentRow, ...]:
         rows = self.board.desk.incidents if self.board.desk else ()
@@ -233,9 +239,6 @@ class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
         row = self._row(self._fixed or picks.key)
         lines = wrap(row.title, self.cells, 2, "dim") if row else []
         self.query_one("#body", LineView).show([cut(line, self.cells) for line in lines])
-
-    def _typed(self) -> str:
-        return self.query_one("#notes", Input).value
 
     def fault(self) -> str | None:
         if self._row(self._fixed) is None:
@@ -267,28 +270,6 @@ class AcknowledgeDialog(Dialog[AcknowledgeWish | None]):
         named = row.breaker_id or GLOBAL
         breaker_id = BreakerId(named) if named in self.board.catalogue else GLOBAL
         self.dismiss(AcknowledgeWish(row.incident_id, breaker_id, " ".join(self._typed().split())))
-
-    @on(RowList.Moved)
-    def moved(self, event: RowList.Moved) -> None:
-        if self.query_one(PickList).has_focus or self._fixed is None:
-            self._fixed = event.key
-        self.board_changed(self.board)
-        self.settle()
-
-    @on(Input.Changed)
-    def typed(self, event: Input.Changed) -> None:
-        self.settle()
-
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        self.set_focus(self.query_one("#confirm"))
-
-    @on(Choice.Pressed)
-    def pressed(self, event: Choice.Pressed) -> None:
-        if event.choice.id == "confirm":
-            self.action_confirm()
-        else:
-            self.action_leave()
 
     def _line(self, key: str, cells: int) -> Line:
         row = self._row(key)

@@ -86,6 +86,10 @@ class RowList(LineView, can_focus=True):
     def on_blur(self) -> None:
         self.call_next(self._repaint)
 
+    def has_key(self, key: str) -> bool:
+        """Whether the list itself does something on this key."""
+        return key in self._bindings.key_to_bindings
+
     def page(self) -> int:
         """How far a page key moves."""
         return max(1, self.size.height - 1)

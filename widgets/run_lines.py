@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from cockpit.domain.desk import RunRow
-from cockpit.domain.probes import ProbeResult, RunStatus
+from cockpit.domain.probes import ProbeResult, RunStatus, judge
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
-from widgets.line import Line, fit, width, wrap
+from widgets.line import Line, cut, fit, width, wrap
 from widgets.times import clock_s, countdown
 
 _DETAIL_LINES = 3
+_LATE = " · not counted: the run had ended"
 _STYLE = {
     RunStatus.RUNNING: "probing",
     RunStatus.PASSED: "trading",
@@ -33,6 +34,7 @@ def run_lines(board: Board, breaker_id: str, row: RunRow | None, cells: int) -> 
         (("", ""),),
     ]
     by_ordinal = {result.ordinal: result for result in row.results}
+    late = _not_counted(row)
     for ordinal, name in enumerate(run.probes):
         result = by_ordinal.get(ordinal)
         label = fit(clean(name, 40), 20)
@@ -41,9 +43,24 @@ def run_lines(board: Board, breaker_id: str, row: RunRow | None, cells: int) -> 
             lines.append(((f" ○ {label} ", "dim"), (word, "dim")))
             continue
         lines += _result_lines(result, label, cells)
+        if result in late:
+            lines[-1] = (*cut(lines[-1], max(1, cells - len(_LATE))), (_LATE, "warn"))
     lines.append((("", ""),))
     lines += _verdict(board, breaker_id, row, cells)
     return lines
+
+
+def _not_counted(row: RunRow) -> tuple[ProbeResult, ...]:
+    """Results that came after the run had been judged: those beyond what gives its verdict."""
+    run = row.run
+    if run.status is not RunStatus.FAILED:
+        return ()
+    came = sorted(row.results, key=lambda result: (result.received_at, result.ordinal))
+    for count in range(len(came), 0, -1):
+        judged = judge(run, came[:count], row.decided_at or came[-1].received_at)
+        if judged.status is run.status and judged.reason == run.verdict:
+            return tuple(came[count:])
+    return ()
 
 
 def _result_lines(result: ProbeResult, label: str, cells: int) -> list[Line]:

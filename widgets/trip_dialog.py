@@ -6,7 +6,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -48,7 +48,7 @@ class Draft:
 
 
 class ReasonList(RowList):
-    """Reasons, each on its digit; Enter takes the one under the cursor and goes on."""
+    """Reasons, each on its digit; that or Enter takes one and goes on to the notes."""
 
     KEEPS_CURSOR = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,7 +70,13 @@ class ReasonList(RowList):
 
     def action_digit(self, index: int) -> None:
         self.select(_REASONS[index].value)
-        self._tell(go_on=False)
+        self._tell(go_on=True)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """What is pasted beside the notes is meant for them."""
+        event.stop()
+        if isinstance(self.screen, TripDialog) and (lines := event.text.splitlines()):
+            self.screen.write(lines[0])
 
     def _tell(self, go_on: bool) -> None:
         dialog = self.screen
@@ -151,6 +157,24 @@ class TripDialog(Dialog[TripWish | None]):
         if go_on:
             self.set_focus(self.query_one("#notes"))
 
+    def takes(self, key: events.Key) -> bool:
+        """Text typed on the list goes on in the notes."""
+        listed = isinstance(self.focused, ReasonList) and not self.focused.has_key(key.key)
+        if listed and key.is_printable and key.character:
+            self.write(key.character)
+            return True
+        return super().takes(key)
+
+    def write(self, text: str) -> None:
+        """Focus the notes and put `text` where their cursor is."""
+        notes = self.query_one("#notes", Input)
+        self.set_focus(notes)
+        notes.insert_text_at_cursor(text)
+
+    def unsent(self) -> str:
+        filled = self._draft.reason is not None or bool(self._draft.notes.strip())
+        return f"NOT TRIPPED: what you wrote for the trip of {self.target} is lost." if filled else ""
+
     def _typed(self) -> str:
         """The notes as they stand, not as they were when the last change was told."""
         return self.query_one("#notes", Input).value
@@ -190,8 +214,7 @@ class TripDialog(Dialog[TripWish | None]):
         self.dismiss(wish)
 
     def action_leave(self) -> None:
-        filled = self._draft.reason is not None or bool(self._draft.notes.strip())
-        if filled and not self._asked_to_leave:
+        if self.unsent() and not self._asked_to_leave:
             self._asked_to_leave = True
             self.say("NOT TRIPPED. esc again leaves and keeps the draft; ctrl+s trips; any other key goes on")
             return
@@ -207,7 +230,7 @@ class TripDialog(Dialog[TripWish | None]):
     @on(Input.Submitted)
     def entered(self, event: Input.Submitted) -> None:
         """Enter goes on; it never leaves and never trips by itself."""
-        if event.input.id == "notes" and self.target == GLOBAL:
+        if event.input.id == "notes" and self.target == GLOBAL and not notes_fault(self._typed()):
             self.set_focus(self.query_one("#typed"))
         elif fault := self.fault():
             self.say(f"not yet: {fault}")

@@ -23,6 +23,8 @@ class VouchItem(LineView, can_focus=True):
         Binding("k,K", "app.focus_previous", show=False),
     ]
 
+    TYPED_AT: ClassVar[str] = "an item; typing goes to notes: tab"
+
     class Toggled(Message):
         """Answered for, or taken back."""
 
@@ -50,7 +52,7 @@ class VouchItem(LineView, can_focus=True):
     def on_key(self, event: events.Key) -> None:
         """Text typed at an item would be lost in silence: say so."""
         if event.is_printable and event.character and event.key not in ("space", "j", "J", "k", "K"):
-            self.post_message(Choice.TypedAt("an item; space answers for it"))
+            self.post_message(Choice.TypedAt(self.TYPED_AT))
 
     def action_vouch(self) -> None:
         self.answered = not self.answered

@@ -130,7 +130,7 @@ class Drain:
         fresh = now.timestamp() * 1_000 - FRESH_MS
         means = self._means
         try:
-            await self._bound_stream(now)
+            await self.bound_stream(now)
             for _ in range(MOST_BATCHES):  # somebody may write faster than we read
                 events = await means.redis.read_events(self._place, 0.0)
                 if not events:
@@ -154,10 +154,12 @@ class Drain:
         except (StoreUnreachable, Refused) as error:
             means.health.changed("events", str(error))
 
-    async def _bound_stream(self, now: datetime) -> None:
-        """The stream is a hint of bounded length: what a flood has pushed out of it explains no trip."""
+    async def bound_stream(self, now: datetime) -> None:
+        """The stream is a hint of bounded length: what a flood has pushed out of it explains no trip. One
+        that is no stream, or takes no entry, is the watch's to rebuild."""
         says = event_fields(str(uuid4()), GLOBAL, "ALARM", AUTHORITY, rfc3339(now))
-        with contextlib.suppress(Refused):  # rights of before XLEN was among them: `cockpit init` renews them
+        # Refused: rights from before XLEN was among them, which `cockpit init` renews.
+        with contextlib.suppress(StoreUnreachable, Refused):
             if not await self._means.redis.trim_events(STREAM_LENGTH, says):
                 return
             why = "circuit_breaker:events was flooded and cut to its newest entries"

@@ -35,6 +35,8 @@ log: Final = logging.getLogger("cockpit.authority")
 TURN_S: Final = 0.1
 STANDBY_S: Final = 0.5
 WAKE_S: Final = 1.0
+MOST_NOTICES: Final = 2_000  # in a second
+DEAF_S: Final = 10.0
 FINISH_S: Final = 5.0
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 INBOX: Final = "cockpit_inbox"
@@ -60,6 +62,7 @@ class Authority:
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() % 10**9}"
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
+        self._notices = 0
         self.acting = asyncio.Event()
         self.means: Means | None = None
 
@@ -172,19 +175,31 @@ class Authority:
             await term.give_way()
 
     async def _listen(self) -> None:
-        """Wake at each notice of the inbox; polling goes on, since a killed listener misses some."""
+        """Wake at each notice of the inbox; polling goes on, since a killed listener misses some. Any login
+        may send notices: in a flood of them it listens no more for a while."""
+        while True:
+            await self._listen_until_flooded()
+            log.warning("a flood of notices: the inbox is polled for %g s", DEAF_S)
+            await asyncio.sleep(DEAF_S)
+
+    async def _listen_until_flooded(self) -> None:
         connection = await asyncpg.connect(self._login.postgres_dsn, timeout=5, server_settings=_SESSION)
         try:
             await connection.add_listener(INBOX, self._noticed)
             ended = asyncio.Event()
             connection.add_termination_listener(lambda *_: ended.set())
-            await ended.wait()
+            while not ended.is_set():
+                self._notices = 0
+                await _first_of(ended, ended, timeout_s=WAKE_S)
+                if self._notices > MOST_NOTICES:
+                    return
             raise ConnectionError("the inbox's listener was closed")
         finally:
-            await connection.close(timeout=1)
+            connection.terminate()
 
     def _noticed(self, _connection: object, _pid: int, _channel: str, table: object) -> None:
         """The notice names the table: any login may send another, which is worth a look and no more."""
+        self._notices += 1
         if table == "probe_results":
             self._wake.set()
         else:

@@ -61,6 +61,7 @@ class Watch:
         if self._stream_due is not None and world.now < self._stream_due:
             return
         self._stream_due = world.now + timedelta(seconds=STREAM_S)
+        await self._drain.bound_stream(world.now)
         try:
             stuck = await self._means.redis.stream_stuck()
         except StoreUnreachable as error:

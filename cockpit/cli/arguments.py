@@ -233,6 +233,8 @@ def parse(arguments: Sequence[str]) -> Invocation:
     taken = positions[:2] if first in _GROUPS else positions[:1]
     words = " ".join(arguments[position] for position in taken)
     if words not in COMMANDS:
+        if words in _GROUPS and any(argument in ("-h", "--help") for argument in arguments):
+            raise HelpWanted(_overview(f"{words} "))
         raise UsageFault(_no_such(words, first))
     rest = [argument for position, argument in enumerate(arguments) if position not in taken]
     try:
@@ -280,8 +282,8 @@ def _no_such(words: str, first: str) -> str:
     return f"command: no such command {clean(words, 60)!r}; {hint}"
 
 
-def _overview() -> str:
-    lines = [f"  {name:<20}{spec.help}" for name, spec in COMMANDS.items() if name]
+def _overview(group: str = "") -> str:
+    lines = [f"  {name:<20}{spec.help}" for name, spec in COMMANDS.items() if name and name.startswith(group)]
     return "\n".join(
         (
             "usage: cockpit [--config FILE] [--profile NAME] [--login NAME] [COMMAND] [--json]",

@@ -128,7 +128,8 @@ async def _run(bench: _Bench, row: RunRow, ports: ProbePorts, as_json: bool) -> 
     left_s = (row.run.deadline - await bench.postgres.server_time()).total_seconds()
     done = frozenset(result.ordinal for result in row.results)
     probed = []
-    results = run_all(row.run, ports, bench.postgres, PayloadKey(bench.key), left_s, done)
+    pace_s = bench.settings.limits.probe_pace_s
+    results = run_all(row.run, ports, bench.postgres, PayloadKey(bench.key), left_s, done, pace_s)
     try:
         async for result in results:
             probed.append(result)

@@ -18,6 +18,7 @@ from cockpit.domain.documents import Reading, rfc3339
 from cockpit.domain.refusals import Refused, StoreUnreachable
 from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.domain.states import State
+from cockpit.domain.text import clean
 
 MAX_COUNT = 1_000
 
@@ -131,6 +132,12 @@ def _pending_lines(desk: DeskSnapshot | Refused) -> list[str]:
         if row.status == "awaiting_approval":
             lines.append(
                 f"Awaits approval: `cockpit approve {row.request_id}` ({row.login}, {row.breaker_id})"
+            )
+    for incident in desk.incidents:
+        if incident.critical:
+            lines.append(
+                f"Unacknowledged: `cockpit incident ack {incident.incident_id} --notes …` "
+                f"({incident.severity}, {clean(incident.title, 120)})"
             )
     return lines
 

@@ -176,7 +176,7 @@ async def _record_attempt(
     from cockpit.cli.answers import say
 
     attempt = Command(
-        Kind.DENIED, str(uuid4()), entry.breaker_id, login, entry.requested_at, target=Kind.TRIP
+        Kind.DENIED, entry.event_id, entry.breaker_id, login, entry.requested_at, target=Kind.TRIP
     )
     signed, warning = sign_if_possible(attempt, credentials)
     try:

@@ -16,7 +16,8 @@ class DataDirInUse(RuntimeError):
     def __init__(self, folder: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
         super().__init__(
-            f"{folder} is in use by {holder}. Stop that one first, or choose another folder with --data-dir."
+            f"{folder} is in use by {holder}. Stop that one first, choose another folder with --data-dir, or "
+            f"join it: COCKPIT_CONFIG={folder / 'config.toml'} cockpit"
         )
         self.folder = folder
         self.pid = pid

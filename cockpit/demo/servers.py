@@ -72,6 +72,7 @@ class Valkey(Server):
             "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "client-output-buffer-limit": "normal 64mb 32mb 5",  # who reads nothing must not fill the memory
             "daemonize": "no",
         } | self.settings
         line = [str(self._binary())]
@@ -163,6 +164,7 @@ class Postgres(Server):
             "max_connections": "100",
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
+            "temp_file_limit": "1GB",  # one login's sorting must not fill the disk
             "jit": "off",
             "log_timezone": "UTC",
             "log_min_error_statement": "panic",  # a failed CREATE ROLE … PASSWORD stays out of the log (I27)

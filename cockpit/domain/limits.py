@@ -23,6 +23,7 @@ class Limits:
     size_share: Decimal = Decimal("0.25")
     probes: int = 5
     probes_required: int = 4
+    probe_pace_s: float = 1
     latency_bound_ms: float = 300
     error_rate_bound: float = 0.02
     critical_window_s: float = 900

@@ -89,8 +89,9 @@ def denial(identity: Identity, permission: Permission, breaker_id: BreakerId) ->
     if permitted(identity.role, permission, breaker_id):
         return None
     able = sorted({role.value for role in Role if permitted(role, permission, breaker_id)})
+    someone = f"{'an' if able and able[0][0] in 'aeiou' else 'a'} {' or '.join(able)}"
     return Refusal(
         Code.DENIED,
         f"{identity.login} ({identity.role.value}) lacks {permission.value} on {breaker_id}.",
-        f"Ask a {' or '.join(able)}, or use a login of your own with that role; the attempt is recorded.",
+        f"Ask {someone}, or use a login of your own with that role; the attempt is recorded.",
     )

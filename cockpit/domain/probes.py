@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Epoch
@@ -124,6 +125,8 @@ def judge(run: ProbeRun, results: Sequence[ProbeResult], now: datetime) -> Verdi
             return failed(f"result {result.ordinal} ({result.name}) is not a probe of this run")
         if result.ordinal in seen:
             return failed(f"probe {result.name} reported twice")
+        if not isfinite(result.latency_ms) or result.latency_ms < 0:
+            return failed(f"probe {result.name} reported no latency that can be")
         if result.received_at >= run.deadline:
             return failed(f"probe {result.name} reported after the deadline")
         seen.add(result.ordinal)

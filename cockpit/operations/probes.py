@@ -91,21 +91,26 @@ async def run_all(
     sign: PayloadSigner,
     timeout_s: float,
     reported: frozenset[int] = frozenset(),
+    pace_s: float = 0.0,
 ) -> AsyncIterator[Probed]:
     """Run the probes of `run` in their order, attest each and hand it over as soon as it has answered.
 
-    Ends early after `timeout_s`, the time left until the run's deadline: what has not answered is absent.
-    Ordinals in `reported` were delivered before, and are left out: a second result would fail the run.
+    `pace_s` lies between two probes, so that a run looks at the platform for some seconds and not for one
+    moment. Ends early after `timeout_s`, the time left until the run's deadline: what has not answered is
+    absent; and once too many have failed for the run to pass. Ordinals in `reported` were delivered before,
+    and are left out: a second result would fail the run.
 
     Raises:
         Refused: a result could not be delivered; the run then fails at its deadline.
     """
     ends = time.monotonic() + timeout_s
-    for ordinal, name in enumerate(run.probes):
-        if ordinal in reported:
-            continue
+    left, failures = [item for item in enumerate(run.probes) if item[0] not in reported], 0
+    for place, (ordinal, name) in enumerate(left):
+        if failures > len(run.probes) - run.required:
+            return
         try:
             async with asyncio.timeout(max(0.0, ends - time.monotonic())):
+                await asyncio.sleep(pace_s if place else 0)
                 probed = await run_probe(ordinal, name, ports)
         except TimeoutError:
             return
@@ -122,6 +127,7 @@ async def run_all(
         await inbox.record_probe_result(
             run.run_id, ordinal, name, probed.passed, probed.latency_ms, probed.detail, sign(fields)
         )
+        failures += not probed.passed
         yield probed
 
 

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.text import clean
 from cockpit.keymap import OVERVIEW_KEYS
 from cockpit.screens.filtering import FilteredPanel
 from widgets.board import Board
@@ -48,7 +49,7 @@ class Overview(FilteredPanel):
         return self.rows.key
 
     def board_changed(self, board: Board, cells: int) -> None:
-        self.query_one("#heading", LineView).show([self._heading(cells)])
+        self.query_one("#heading", LineView).show([heading(cells - 1)])
         keys = board.catalogue.ids
         if self.filter_text:
             keys = tuple(key for key in keys if self._wanted(board, key))
@@ -76,11 +77,12 @@ class Overview(FilteredPanel):
         label = effective.state.label if effective else ""
         return self.matches(key, label)
 
-    def _heading(self, cells: int) -> Line:
-        line = heading(cells - 1)
+    def status(self) -> Line:
+        """With the filter before it: beside the columns' titles it would shift them."""
+        line = super().status()
         if not self.filter_text:
             return line
-        found = f"filter: {self.filter_text} ({len(self.rows.keys)}) · esc clears"
+        found = f" filter: {clean(self.filter_text, 30)} ({len(self.rows.keys)}) · esc clears"
         return join([((found, "warn"),), line])
 
     def _detail(self, board: Board, cells: int) -> None:

@@ -85,11 +85,15 @@ class Panel(Screen[None]):
         self.query_one("#header", LineView).show([header(board, cells)])
         self.query_one("#banner", LineView).show(banner(board))
         self.board_changed(board, cells)
-        self.query_one("#status", LineView).show(fold(self.host.status_line, cells, 2))
+        self.query_one("#status", LineView).show(fold(self.status(), cells, 2))
         self.query_one("#keys", LineView).show([self._footer(board, cells)])
 
     def board_changed(self, board: Board, cells: int) -> None:
         """Draw the panel's own part."""
+
+    def status(self) -> Line:
+        """The status line."""
+        return self.host.status_line
 
     def works(self, key: Key, board: Board) -> bool:
         """Whether a key would do something now; the footer dims the others."""

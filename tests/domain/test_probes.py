@@ -84,3 +84,8 @@ def test_what_is_signed_names_run_epoch_and_reading() -> None:
         "latency_ms": "12.500",
         "detail": "read 12 ms",
     }
+
+
+@pytest.mark.parametrize("latency", [float("nan"), float("inf"), -1.0])
+def test_a_latency_that_cannot_be_fails_the_run(latency: float) -> None:  # I9
+    assert judge(RUN, [result(0, latency_ms=latency)], BEFORE).status is RunStatus.FAILED

@@ -84,7 +84,7 @@ async def test_by_keys_at_80_by_24(world: World) -> None:  # I1 I7 I9 I10 I11 I2
         assert (await world.gate())[BTC].effective_state is State.HALF_OPEN
         (await http.put("/faults", json={"reject_rate": 1})).raise_for_status()
         await screen.until(lambda: isinstance(screen.app.screen, RunView))
-        await screen.shows("FAILED: ", "✗ paper-order", "✗ latency", "back to OPEN")
+        await screen.shows("FAILED", "✗ paper-order", "✗ gateway-health", "back to OPEN")
         assert (await world.gate())[BTC].effective_state is State.OPEN
         await screen.press("escape")
 
