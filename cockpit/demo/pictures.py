@@ -68,8 +68,8 @@ async def draw(settings: Settings, docs: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         studio = Studio(app, pilot, docs)
         await studio.until(lambda: app.board.authority_alive and app.board.redis_readable, "live data")
-        await studio.save("overview")
         await _trip(studio)
+        await studio.save("overview")
         await _resume(studio)
 
 
