@@ -38,6 +38,7 @@ else:  # plain classes until `CockpitApp` is made of them: each Textual class co
 
 ResultT = TypeVar("ResultT")
 SPOOL_S = 5.0
+REPEATED_S = 0.5
 FINDINGS_S = 2.0
 _STYLE = {"done": "good", "pending": "warn", "refused": "bad"}
 _log = logging.getLogger("cockpit.asking")
@@ -68,6 +69,7 @@ class Asking(Shell):
         self._own_runs: dict[str, asyncio.Task[None]] = {}
         self._doing: set[asyncio.Task[None]] = set()
         self._typed_ahead: list[events.Key] = []
+        self._panel_key: events.Key | None = None
         self._opening = True
 
     # What the shell provides.
@@ -167,11 +169,22 @@ class Asking(Shell):
     async def _took(self, event: events.Key) -> bool:
         screen = self.screen
         if is_dialog(screen):
-            if screen.takes(event):
+            if self._repeats_opening(event) or screen.takes(event):
                 return True
         elif not isinstance(screen, Panel):
             return False
+        else:
+            self._panel_key = event
         return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+
+    def _repeats_opening(self, event: events.Key) -> bool:
+        """Whether this is the key that opened the dialog, pressed twice or held: no text for its fields."""
+        opening, self._panel_key = self._panel_key, None
+        if opening is None or not event.is_printable or event.key != opening.key:
+            return False
+        repeated = event.time - opening.time < REPEATED_S
+        self._panel_key = event if repeated else None
+        return repeated
 
     def _waits_for_dialog(self) -> bool:
         screen = self.screen

@@ -107,6 +107,7 @@ def header(board: Board, cells: int) -> Line:
         (who, calm),
         (who, terse),
         (who, brief),
+        (who, tiny),
         (short, brief),
         (short, tiny),
         (short, ailing),

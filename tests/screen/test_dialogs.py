@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,34 @@ async def test_each_item_is_answered_for_by_itself(halted: Cockpit) -> None:
     assert (focus(halted), halted.app.screen.query_one("#notes").value) == (items[2], "")  # type: ignore[attr-defined]
     await halted.press("up", "space", "up", "up")
     assert (focus(halted), answered(halted)) == ("cancel", [False] * 5)
+
+
+async def test_text_typed_beside_the_notes_answers_for_nothing(halted: Cockpit) -> None:
+    """Neither its blanks nor its j and k do anything; j and k by themselves move, also from Cancel."""
+    items = [item.id for item in halted.app.screen.query(VouchItem)]
+    await halted.press("j")
+    assert focus(halted) == items[0]
+    await halted.type("root cause: kj back to j normal k again")
+    assert (focus(halted), answered(halted)) == (items[0], [False] * 5)
+    assert "typing goes to notes: tab" in halted.top()
+    await halted.press("down", "space", "k")
+    assert (focus(halted), answered(halted)) == (items[0], [False, True, False, False, False])
+    await halted.press("up")
+    await halted.type("not back to normal yet")
+    assert (focus(halted), answered(halted)) == ("cancel", [False, True, False, False, False])
+
+
+async def test_what_was_said_of_a_fault_goes_with_the_fault(halted: Cockpit) -> None:
+    dialog = halted.app.screen
+    assert isinstance(dialog, HalfOpenDialog)
+    good = dialog._findings
+    assert good
+    dialog.findings([replace(good[0], ok=False), *good[1:]])
+    await halted.press("ctrl+s")
+    assert f"not yet: {good[0].item_id} fails" in halted.top()
+    dialog.findings(good)
+    assert "fails" not in halted.top()
+    assert "items not answered for" in halted.top()
 
 
 async def half_open(screen: Cockpit) -> None:

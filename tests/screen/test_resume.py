@@ -124,6 +124,29 @@ async def test_enter_on_typed_notes_neither_trips_nor_cancels(screen: Cockpit, d
     assert await desk.state(BTC) is State.CLOSED
 
 
+async def test_a_digit_leads_to_the_notes_and_so_does_text(screen: Cockpit) -> None:
+    """In one burst: nothing of it is lost, and shift+tab leads back to the list."""
+    await screen.press("t")
+    await screen.until(lambda: isinstance(screen.app.screen, TripDialog) and screen.app.screen.ready)
+    await screen.type("1jk 2 lags")
+    await screen.until(lambda: screen.app.screen.query_one("#notes").value == "jk 2 lags")  # type: ignore[attr-defined]
+    assert "● slippage" in screen.top()
+    await screen.press("shift+tab")
+    assert screen.app.focused is not None and screen.app.focused.id == "reasons"
+    await screen.type(" much behind")
+    assert screen.app.screen.query_one("#notes").value == "jk 2 lagsmuch behind"  # type: ignore[attr-defined]
+
+
+async def test_ctrl_q_names_the_draft_and_keeps_it(screen: Cockpit) -> None:
+    await screen.press("t", "2")
+    await screen.type("half a note")
+    await screen.press("ctrl+q")
+    await screen.shows("NOT TRIPPED: what you wrote for the trip of instrument:BTC-USD is lost")
+    await screen.press("enter")
+    await screen.until(lambda: isinstance(screen.app.screen, TripDialog))
+    assert screen.app.screen.query_one("#notes").value == "half a note"  # type: ignore[attr-defined]
+
+
 async def test_a_key_that_does_nothing_now_says_why(screen: Cockpit) -> None:
     await screen.press("h")
     assert "is CLOSED · TRADING; nothing to resume" in screen.text()
@@ -154,7 +177,7 @@ async def test_global_needs_a_second_person(desk: Desk, authority: Authority) ->
         await one.shows("is you: another person must approve")
         await two.press("A")
         await two.press("ctrl+s")
-        await two.shows("PROBING")
+        await two.shows("PROBING", "admin1's cockpit runs the probes")
 
 
 async def test_the_audit_panel_verifies(screen: Cockpit) -> None:

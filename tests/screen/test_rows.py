@@ -10,17 +10,21 @@ import pytest
 from rich.cells import cell_len
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.desk import AuditRow, DeskSnapshot, RunRow
 from cockpit.domain.documents import Document, Epoch, Reading, effective
 from cockpit.domain.limits import Limits
-from cockpit.domain.snapshots import BreakerSnapshot
+from cockpit.domain.probes import ProbeResult, ProbeRun, RunStatus
+from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.domain.states import State
 from cockpit.keymap import ALL, remapping_faults
 from widgets.banner import banner
 from widgets.board import Board, PendingTrip
 from widgets.breaker_rows import breaker_row, row_line
+from widgets.event_rows import event_lines
 from widgets.header import header
 from widgets.line import fit, fold, text_of, width
 from widgets.line_view import safe
+from widgets.run_lines import run_lines
 from widgets.symbols import ascii_only, to_ascii
 
 NOW = datetime(2026, 11, 21, 3, 16, tzinfo=UTC)
@@ -102,6 +106,73 @@ def test_the_header_fits_and_names_every_light(cells: int) -> None:
     assert width(line) <= cells
     for name in ("operator1", "redis", "evidence", "authority", "chain"):
         assert name in text_of(line)
+
+
+@pytest.mark.parametrize("cells", [40, 50, 60, 70, 79])
+def test_a_narrow_header_keeps_profile_and_login(cells: int) -> None:
+    for shown in (board(), board(40.0), board(0.1, "timed out")):
+        line = header(shown, cells)
+        assert width(line) <= cells
+        assert " demo operator1" in text_of(line)
+
+
+def _entry(seq: int, action: str, at: datetime) -> AuditRow:
+    return AuditRow(
+        seq,
+        f"entry-{seq}",
+        at,
+        f"CIRCUIT_BREAKER_{action}",
+        "operator1",
+        "operator",
+        BTC,
+        "{}",
+        None,
+        None,
+        "",
+    )
+
+
+def _stream(kind: str, at: datetime) -> StreamEvent:
+    stamp = int(at.timestamp() * 1000)
+    return StreamEvent(f"{stamp}-0", f"event-{stamp}", BTC, kind, "operator1", at.isoformat(), b"", "", "")
+
+
+def test_events_of_the_stream_do_not_hide_the_audit_log() -> None:
+    """An unsigned trip is covered by the entry that the authority makes for it; of the rest two are shown."""
+    second = timedelta(seconds=1)
+    log = (
+        _entry(3, "TRIP", NOW),
+        _entry(2, "TRIP", NOW - 200 * second),
+        _entry(1, "TRIP", NOW - 400 * second),
+    )
+    made = (_stream("TRIP", NOW - 30 * second), _stream("TRIP", NOW - 261 * second))
+    forged = tuple(_stream("CLOSE", NOW - count * second) for count in (10, 210, 220))
+    shown = board()
+    assert shown.breakers is not None
+    desk = DeskSnapshot.__new__(DeskSnapshot)
+    object.__setattr__(desk, "audit", log)
+    shown = replace(shown, breakers=replace(shown.breakers, events=(*made, *forged)), desk=desk)
+    lines = [text_of(line).split()[1] for line in event_lines(shown, 9)]
+    assert lines == ["#3", "not", "#2", "not", "#1"]
+
+
+def _result(ordinal: int, passed: bool) -> ProbeResult:
+    return ProbeResult(
+        "run", ordinal, f"probe-{ordinal}", Epoch(RUN, 3), "operator1", passed, 12.0, "read (wanted)",
+        NOW + timedelta(seconds=ordinal),
+    )  # fmt: skip
+
+
+def test_a_result_that_came_after_the_verdict_is_marked() -> None:
+    run = ProbeRun(
+        run_id="run", breaker_id=BTC, epoch=Epoch(RUN, 3), login="operator1", started_at=NOW,
+        deadline=NOW + timedelta(seconds=60), close_until=NOW + timedelta(seconds=600),
+        probes=tuple(f"probe-{ordinal}" for ordinal in range(5)), required=4, status=RunStatus.FAILED,
+        verdict="2 of 5 probes failed; 4 must pass",
+    )  # fmt: skip
+    row = RunRow(run, "request", "person", tuple(_result(n, n == 0) for n in range(4)), NOW, None)
+    late = [text_of(line) for line in run_lines(board(), BTC, row, 76) if "not counted" in text_of(line)]
+    assert len(late) == 1 and "✗ probe-3" in late[0] and len(late[0]) <= 76
 
 
 def test_every_key_has_one_id_and_no_screen_uses_one_twice() -> None:

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from cockpit.domain.breakers import Catalogue
 from tests.screen.conftest import Cockpit, cockpit
 from tests.trading_platform import Platform
+from widgets.columns import heading
 from widgets.line_view import LineView
 
 HOSTILE = (
@@ -64,6 +65,9 @@ async def test_a_thousand_breakers_filter_scroll_and_keep_the_selection(platform
         await screen.type("s0500")
         await screen.press("enter")
         assert rows.keys == ("instrument:S0500-USD",)
+        assert "filter: s0500 (1) · esc clears" in screen.top()
+        titles = screen.app.screen.query_one("#heading", LineView)
+        assert titles.line_at(0, 80) == heading(79)
         await screen.press("escape")
         assert (rows.key, len(rows.keys)) == ("instrument:S0500-USD", 1_003)
         await screen.shows("▸  instrument:S0500-USD")
