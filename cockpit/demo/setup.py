@@ -53,6 +53,10 @@ quiet_period_s = 20
 [gateways]
 names = ["plant"]
 
+# The venue last: a fault that begins during a run's first seconds fails it.
+[probes]
+default = ["redis-round-trip", "postgres-round-trip", "gateway-health", "paper-order", "latency"]
+
 [authority_keys]
 {key_id} = {public_key}
 """
