@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cockpit.config_fields import BadSettings, Table, read_toml, shown
 from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId
@@ -25,7 +25,8 @@ __all__ = ["BadSettings", "Credentials", "Settings", "default_path", "load_setti
 
 _TOP: Final = frozenset(
     "profile default_login evidence_url evidence_options gateway_url prometheus_url spool_dir catalogue "
-    "limits gateways probes authority_keys keymap logins profiles metrics_port".split()
+    "limits gateways probes authority_keys keymap logins profiles metrics_port "
+    "slos guard exporter".split()
 )
 _WHOLE: Final = frozenset({"probes", "probes_required"})
 DEFAULT_PROBES: Final = tuple(probe.value for probe in ProbeName)
@@ -50,7 +51,9 @@ class Settings:
     """Everything that the file, the environment and the flags say. `path` is the file itself.
 
     `overrides` are the store addresses from the environment: they win for whichever login is used.
-    `warnings` are lines for people about what works but is unsafe.
+    `warnings` are lines for people about what works but is unsafe. `shipped_slos` adds the objectives that
+    come with the cockpit to those of `slo_folders`; `triggers_file` stands in for the rules that come with
+    it; `guard_login` and `exporter_login` are who these services are, unless `--login` says.
     """
 
     path: Path
@@ -70,6 +73,11 @@ class Settings:
     logins: Mapping[str, Credentials]
     overrides: Mapping[str, str] = field(default_factory=dict, repr=False)
     metrics_port: int = 8503
+    shipped_slos: bool = True
+    slo_folders: tuple[Path, ...] = ()
+    triggers_file: Path | None = None
+    guard_login: str | None = None
+    exporter_login: str | None = None
     warnings: tuple[str, ...] = ()
 
     def probes_for(self, breaker_id: BreakerId) -> tuple[str, ...]:
@@ -150,6 +158,7 @@ def load_settings(
         logins=logins,
         overrides=_overrides(environ),
         metrics_port=int(top.number("metrics_port", 8503, whole=True)),
+        **_services(top, path.parent),
         warnings=_warnings(path, logins),
     )
 
@@ -192,6 +201,22 @@ def _limits(table: Table) -> Limits:
     if limits.commit_deadline_s > MAX_COMMIT_DEADLINE_S:
         raise BadSettings("limits.commit_deadline_s: a loosening commits within 30 s; write 30 or less")
     return limits
+
+
+def _services(top: Table, folder: Path) -> dict[str, Any]:
+    """What `[slos]`, `[guard]` and `[exporter]` say. Paths are relative to the settings."""
+    slos, guard, exporter = top.table("slos"), top.table("guard"), top.table("exporter")
+    slos.only(("shipped", "folders"))
+    guard.only(("triggers", "login"))
+    exporter.only(("login",))
+    triggers = guard.optional("triggers")
+    return {
+        "shipped_slos": slos.flag("shipped", True),
+        "slo_folders": tuple(folder / Path(name).expanduser() for name in slos.names("folders", ())),
+        "triggers_file": folder / Path(triggers).expanduser() if triggers else None,
+        "guard_login": guard.optional("login"),
+        "exporter_login": exporter.optional("login"),
+    }
 
 
 def _share(value: object) -> Decimal:

@@ -65,6 +65,12 @@ class Table:
             raise BadSettings(f"{self.at(key)}: a name stands there twice; name each once")
         return tuple(value)
 
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise BadSettings(f"{self.at(key)}: {shown(value)} is neither true nor false; write one of them")
+        return value
+
     def number(self, key: str, default: float, whole: bool = False) -> float:
         value = self.values.get(key, default)
         kinds = (int,) if whole else (int, float)

@@ -298,6 +298,7 @@ def _write_settings(
         'profile = "test"\ndefault_login = "operator1"\n'
         f"evidence_url = {json.dumps((folder / 'evidence').as_uri())}\n"
         'spool_dir = "spool"\n'
+        "[slos]\nshipped = false\n"  # tests of objectives bring their own
         f"[catalogue]\ncomponents = {json.dumps(COMPONENTS)}\ninstruments = {json.dumps(INSTRUMENTS)}\n"
         f"strategies = {json.dumps(STRATEGIES)}\n"
         f"[authority_keys]\n{keys['authority'].key_id} = "

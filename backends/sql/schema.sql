@@ -290,3 +290,77 @@ CREATE INDEX IF NOT EXISTS recent_orders_open ON recent_orders (symbol) WHERE st
 CREATE INDEX IF NOT EXISTS reset_slots_taken ON reset_slots (taken_at DESC);
 CREATE INDEX IF NOT EXISTS probe_runs_started ON probe_runs (started_at DESC);
 CREATE INDEX IF NOT EXISTS incidents_unresolved ON incidents (opened_at DESC) WHERE status <> 'resolved';
+
+-- Agreed adjustments of error budgets: events of (from_at, until_at] do not count while one is in force.
+CREATE TABLE IF NOT EXISTS slo_exclusions (
+    exclusion_id uuid PRIMARY KEY,            -- the request that asked for it
+    slo          text NOT NULL,
+    from_at      timestamptz NOT NULL,
+    until_at     timestamptz NOT NULL CHECK (until_at > from_at),
+    notes        text NOT NULL,
+    login        text NOT NULL,
+    person_id    text NOT NULL,
+    approved_by  text NOT NULL,
+    audit_seq    bigint NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reverted_at  timestamptz,
+    reverted_by  text
+);
+
+-- Caps on order size that a person or the guard asked for; only a person lifts one.
+CREATE TABLE IF NOT EXISTS size_limits (
+    limit_id   uuid PRIMARY KEY,              -- the request that asked for it
+    breaker_id text NOT NULL,
+    share      numeric NOT NULL CHECK (share > 0 AND share < 1),
+    source     text NOT NULL CHECK (source IN ('guard', 'person')),
+    rule       text NOT NULL DEFAULT '',
+    notes      text NOT NULL,
+    login      text NOT NULL,
+    audit_seq  bigint NOT NULL,
+    set_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    lifted_at  timestamptz,
+    lifted_by  text
+);
+CREATE INDEX IF NOT EXISTS size_limits_in_force ON size_limits (breaker_id) WHERE lifted_at IS NULL;
+
+-- Which guard evaluates the automatic triggers. Its term fences what it records.
+CREATE TABLE IF NOT EXISTS guard_lease (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    holder     text NOT NULL,
+    login      text NOT NULL,
+    term       bigint NOT NULL,
+    renewed_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    status     jsonb NOT NULL DEFAULT '{}'    -- each rule's distance to its threshold, for screens
+);
+
+-- What a rule did or, in shadow, would have done, and the samples that it rests on.
+CREATE TABLE IF NOT EXISTS guard_firings (
+    firing_id  uuid PRIMARY KEY,              -- the event of the trip, the request of a limit
+    term       bigint NOT NULL,
+    rule       text NOT NULL,
+    mode       text NOT NULL CHECK (mode IN ('live', 'shadow')),
+    effect     text NOT NULL CHECK (effect IN ('trip', 'limit')),
+    aim        text NOT NULL,                 -- what the rule is aimed at: may be 'global'
+    breaker_id text NOT NULL,                 -- what the guard itself may halt
+    value      double precision NOT NULL,
+    threshold  double precision NOT NULL,
+    samples    jsonb NOT NULL,
+    fired_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS guard_firings_at ON guard_firings (fired_at DESC);
+
+-- Pages that must go out. Delivery is at least once, under one dedup_key.
+CREATE TABLE IF NOT EXISTS outbox (
+    outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dedup_key       text NOT NULL UNIQUE,
+    incident_id     uuid REFERENCES incidents,
+    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),
+    title           text NOT NULL,
+    details         jsonb NOT NULL DEFAULT '{}',
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts        int NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivered_at    timestamptz,
+    last_error      text
+);

@@ -25,6 +25,10 @@ class Kind(StrEnum):
     RESTORE = "restore"
     ACKNOWLEDGE = "acknowledge"
     REANCHOR = "reanchor"
+    LIMIT = "limit"  # cap the order size of a breaker's scope
+    LIFT = "lift"  # end such a cap
+    EXCLUDE = "exclude"  # leave an agreed stretch of time out of an error budget
+    INCLUDE = "include"  # take such an exclusion back
     DENIED = "denied"  # an attempt that the asker's own side already refused; only recorded
 
     @property
@@ -40,6 +44,10 @@ _PERMISSION: Final = {
     Kind.RESTORE: Permission.RESTORE,
     Kind.ACKNOWLEDGE: Permission.ACK_INCIDENT,
     Kind.REANCHOR: Permission.REANCHOR,
+    Kind.LIMIT: Permission.TRIP_CIRCUIT,
+    Kind.LIFT: Permission.RESET_CIRCUIT,
+    Kind.EXCLUDE: Permission.ADJUST_BUDGET,
+    Kind.INCLUDE: Permission.ADJUST_BUDGET,
 }
 _FIELDS: Final = frozenset(
     "v kind request_id breaker_id epoch login reason notes checked target ttl_s requested_at".split()
@@ -57,7 +65,10 @@ class Command:
     `epoch` is what the asker saw (None where nothing could be read: trips only). `target` names what
     the command is about besides the breaker: the request that an approval approves, the incident that an
     acknowledgement acknowledges, the attempted kind of a DENIED. `checked` are the checklist items that
-    the person vouches for. `ttl_s` is a trip's review time.
+    the person vouches for. `ttl_s` is a trip's review time. `reason` is a trip's or a limit's token; of a
+    half-open it is the reason to pass over spent error budgets (`admin:override`), "" without one. The
+    target of a limit is its share ("0.5"), of a lift its id, of an exclusion `SLO FROM/UNTIL`, of taking
+    one back its id.
     """
 
     kind: Kind

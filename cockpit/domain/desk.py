@@ -15,6 +15,7 @@ from cockpit.domain.audit import Head
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Epoch
 from cockpit.domain.probes import ProbeResult, ProbeRun
+from cockpit.domain.trigger_reports import GuardSnapshot
 
 OPEN_STATUSES = frozenset({"new", "awaiting_approval", "committing"})
 CRITICAL = frozenset({"P0", "P1"})
@@ -208,6 +209,21 @@ class AutomationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeLimit:
+    """A cap on the order size of a breaker's scope, in force until somebody lifts it. `source` is `guard`
+    or `person`; `rule` the trigger that asked for it, "" where a person did."""
+
+    limit_id: str
+    breaker_id: BreakerId
+    share: Decimal
+    source: str
+    rule: str
+    notes: str
+    login: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OrderFigures:
     """Orders placed in one stretch of time, for the checklist and the latency probe."""
 
@@ -228,7 +244,8 @@ class DeskSnapshot:
     """Everything that the screen shows from Postgres, of one moment.
 
     `requests` are the open ones, newest first, and those decided in the last 15 min; `runs` those of the last
-    hour; `incidents` the unresolved ones. `monotonic` is this process's clock when the answer came, for ages.
+    hour; `incidents` the unresolved ones; `guard` what the acting guard published; `size_limits` those in
+    force. `monotonic` is this process's clock when the answer came, for ages.
     """
 
     server_time: datetime
@@ -250,6 +267,8 @@ class DeskSnapshot:
     last_reset_at: datetime | None = None
     queue: int = 0
     persons: Mapping[str, str] = field(default_factory=dict)
+    guard: GuardSnapshot | None = None
+    size_limits: tuple[SizeLimit, ...] = ()
 
     def run_of(self, breaker_id: BreakerId, epoch: Epoch | None) -> RunRow | None:
         """The run of this breaker's epoch, if there was one in the last hour."""

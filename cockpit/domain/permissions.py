@@ -32,6 +32,7 @@ class Permission(StrEnum):
     ACK_INCIDENT = "ACK_INCIDENT"
     RESTORE = "RESTORE"
     REANCHOR = "REANCHOR"
+    ADJUST_BUDGET = "ADJUST_BUDGET"  # agreed exclusions from an error budget
     OVERRIDE = "admin:override"
 
 
@@ -68,6 +69,7 @@ _SCOPES: Final[dict[tuple[Role, Permission], frozenset[Scope]]] = {
     (Role.SAFETY_ADMIN, Permission.OVERRIDE): _EVERY,
     (Role.SAFETY_ADMIN, Permission.ACK_INCIDENT): _EVERY,
     (Role.SAFETY_ADMIN, Permission.REANCHOR): _EVERY,
+    (Role.SAFETY_ADMIN, Permission.ADJUST_BUDGET): _EVERY,
     (Role.OPERATOR_ACT, Permission.TRIP_CIRCUIT): _BELOW_GLOBAL,
     (Role.OPERATOR_ACT, Permission.RESET_CIRCUIT): _BELOW_GLOBAL,
     (Role.OPERATOR_ACT, Permission.ACK_INCIDENT): _EVERY,
