@@ -17,6 +17,7 @@ HOUR: Final = 3_600
 DAY: Final = 86_400
 BURN_WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
 ORANGE_SHARE: Final = Decimal("0.5")
+_ROUNDING: Final = Decimal("1e-9")
 
 
 class BudgetState(StrEnum):
@@ -102,6 +103,20 @@ class Counts:
         """The share of good events; None without any."""
         return self.good / self.total if self.total > 0 else None
 
+    @property
+    def possible(self) -> bool:
+        """Whether these can be counts at all: finite, and no more good events than events."""
+        return self.good.is_finite() and self.total.is_finite() and 0 <= self.good <= self.total
+
+    @property
+    def rounded(self) -> Counts:
+        """The same, where good passes total by no more than sums of floating point numbers do."""
+        if not (self.good.is_finite() and self.total.is_finite()):
+            return self
+        return (
+            Counts(self.total, self.total) if 0 < self.good - self.total <= self.total * _ROUNDING else self
+        )
+
     def minus(self, other: Counts) -> Counts:
         return Counts(self.good - other.good, self.total - other.total)
 
@@ -119,8 +134,9 @@ class WindowPair:
     pages: bool
 
     def factor(self, window_s: int) -> Decimal:
-        """The burn rate that spends `budget` in `long_s`, for an SLO over `window_s` (14.4 for 30 days)."""
-        return self.budget * window_s / self.long_s
+        """The burn rate that spends `budget` in `long_s`, for an SLO over `window_s` (14.4 for 30 days); not
+        below 1, since a burn of 1 lasts for the whole window and is nothing to be woken by."""
+        return max(Decimal(1), self.budget * window_s / self.long_s)
 
     @property
     def name(self) -> str:
@@ -167,13 +183,18 @@ def colour(left: Decimal) -> BudgetState:
 
 
 def fired(burns: Mapping[int, Decimal | None], window_s: int) -> tuple[WindowPair, ...]:
-    """The window pairs of which both burn faster than their factor. `burns` by window in seconds."""
+    """The window pairs of which both burn faster than their factor. `burns` by window in seconds. A pair that
+    looks back farther than the SLO itself says nothing about it."""
 
     def over(pair: WindowPair, length_s: int) -> bool:
         burn = burns.get(length_s)
         return burn is not None and burn > pair.factor(window_s)
 
-    return tuple(pair for pair in PAIRS if over(pair, pair.long_s) and over(pair, pair.short_s))
+    return tuple(
+        pair
+        for pair in PAIRS
+        if pair.long_s <= window_s and over(pair, pair.long_s) and over(pair, pair.short_s)
+    )
 
 
 def exhausted_in_s(left: Decimal | None, burn: Decimal | None, window_s: int) -> Decimal | None:

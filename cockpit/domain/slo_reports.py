@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,17 +18,21 @@ from cockpit.domain.budgets import (
     WindowPair,
     burn_rate,
     colour,
+    duration,
     exhausted_in_s,
     fired,
     minutes_left,
     one_failure_costs,
     remaining,
 )
-from cockpit.domain.slos import Exclusion, Slo, SloBook, Threshold
+from cockpit.domain.slos import Exclusion, Slo, SloBook, Statistic, Threshold
 
 TREND_POINTS: Final = 24
 TREND_STEP_S: Final = 300
 NOTHING: Final = Counts()
+MAX_SKEW_S: Final = 2.0  # how far a sample's clock may run ahead of the source's
+_ROUNDING: Final = 1e-9
+_NO_FIGURE: Final = frozenset({BudgetState.NO_DATA, BudgetState.CONTRADICTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class SliReading:
     newest value of a limit. `newest_at` is the newest sample, None where there is none. `streak` is the
     number of consecutive bad orders or bars up to now. `contradictions` counts the last hour's impossible
     samples (more good than total, negative, no number); these are in no count. `trend` is the share of good
-    events per five minutes, oldest first. `fault` says why nothing could be read; the rest is then empty.
+    events per five minutes, oldest first. `fault` says why nothing could be read; the rest is then empty, or
+    what was read at `at` before.
     """
 
     at: datetime
@@ -134,8 +140,18 @@ class SloSnapshot:
     def concerning(self, breaker_id: BreakerId, catalogue: Catalogue) -> tuple[Report, ...]:
         """The objectives that a resume of `breaker_id` must heed: its own, its ancestors' and those of what
         it contains, since all of that trades again with it."""
-        line = {breaker_id, *catalogue.ancestors(breaker_id), *catalogue.descendants(breaker_id)}
+        line = _line(breaker_id, catalogue)
         return tuple(each for each in self.reports if each.breaker in line)
+
+    def unreported(self, breaker_id: BreakerId, catalogue: Catalogue) -> tuple[str, ...]:
+        """The objectives of the book that concern `breaker_id` and have no report here."""
+        line, reported = _line(breaker_id, catalogue), {each.name for each in self.reports}
+        written: tuple[Slo | Threshold, ...] = (*self.book.slos, *self.book.thresholds)
+        return tuple(each.name for each in written if each.breaker in line and each.name not in reported)
+
+
+def _line(breaker_id: BreakerId, catalogue: Catalogue) -> set[BreakerId]:
+    return {breaker_id, *catalogue.ancestors(breaker_id), *catalogue.descendants(breaker_id)}
 
 
 def worst_first(reports: Sequence[Report]) -> tuple[Report, ...]:
@@ -150,29 +166,30 @@ def worst_first(reports: Sequence[Report]) -> tuple[Report, ...]:
 
 def judge_slo(slo: Slo, reading: SliReading, exclusions: Sequence[Exclusion] = ()) -> SloReport:
     """The verdict on one SLO."""
-    counts = reading.counts.get(slo.window_s, NOTHING)
-    state, why = _state(slo, reading, counts)
-    left = remaining(counts, slo.objective)
-    known = left is not None and state not in (BudgetState.NO_DATA, BudgetState.CONTRADICTION)
-    burns = {length: _burn(reading, length, slo) for length in BURN_WINDOWS}
+    windows = {length: counts.rounded for length, counts in reading.counts.items()}
+    sound = {length: counts for length, counts in windows.items() if counts.possible}
+    counts = sound.get(slo.window_s, NOTHING)
+    state, why = _state(slo, reading, windows)
+    left = None if state in _NO_FIGURE else remaining(counts, slo.objective)
+    burns = {length: burn_rate(sound.get(length, NOTHING), slo.objective) for length in BURN_WINDOWS}
     return SloReport(
         slo=slo,
         state=state,
         counts=counts,
-        remaining=left if known else None,
+        remaining=left,
         burns=burns,
-        fired=fired(burns, slo.window_s) if known and state is not BudgetState.STALE else (),
-        exhausted_in_s=exhausted_in_s(left, burns[HOUR], slo.window_s) if known else None,
-        minutes_left=minutes_left(left, slo.objective, slo.window_s) if known and left is not None else None,
-        one_failure_costs=one_failure_costs(counts, slo.objective) if known else None,
-        ratio_now=reading.counts.get(HOUR, NOTHING).ratio,
+        fired=fired(burns, slo.window_s) if left is not None and state is not BudgetState.STALE else (),
+        exhausted_in_s=exhausted_in_s(left, burns[HOUR], slo.window_s),
+        minutes_left=minutes_left(left, slo.objective, slo.window_s) if left is not None else None,
+        one_failure_costs=one_failure_costs(counts, slo.objective) if left is not None else None,
+        ratio_now=sound.get(HOUR, NOTHING).ratio,
         streak=reading.streak,
         breached=slo.consecutive is not None and reading.streak > slo.consecutive.over,
         excluded=reading.excluded,
         exclusions=tuple(each for each in exclusions if each.slo == slo.name),
         trend=reading.trend,
         newest_at=reading.newest_at,
-        read_at=None if reading.fault else reading.at,
+        read_at=_read_at(reading),
         why=why,
     )
 
@@ -180,36 +197,45 @@ def judge_slo(slo: Slo, reading: SliReading, exclusions: Sequence[Exclusion] = (
 def judge_threshold(threshold: Threshold, reading: SliReading) -> ThresholdReport:
     """The verdict on one plain threshold."""
     state, why = _threshold_state(threshold, reading)
-    return ThresholdReport(
-        threshold, state, reading.value, reading.newest_at, None if reading.fault else reading.at, why
-    )
+    return ThresholdReport(threshold, state, reading.value, reading.newest_at, _read_at(reading), why)
 
 
-def _state(slo: Slo, reading: SliReading, counts: Counts) -> tuple[BudgetState, str]:
-    unknown = _unknown(reading, slo.fresh_s)
+def _state(slo: Slo, reading: SliReading, windows: Mapping[int, Counts]) -> tuple[BudgetState, str]:
+    unknown = _unknown(reading, windows, slo.fresh_s)
     if unknown is not None:
         return unknown
-    if any(not 0 <= each.good <= each.total for each in reading.counts.values()):
-        return BudgetState.CONTRADICTION, f"{counts.good:f} good of {counts.total:f} events"
+    counts = windows.get(slo.window_s, NOTHING)
     left = remaining(counts, slo.objective)
+    if left is None and reading.excluded.total > 0:
+        return BudgetState.NO_TRAFFIC, "every event of the window is excluded by agreement"
     if left is None:
         return BudgetState.NO_TRAFFIC, "samples come, and hold no event in the whole window"
     return colour(left), f"{counts.bad:f} bad of {counts.total:f} events"
 
 
 def _threshold_state(threshold: Threshold, reading: SliReading) -> tuple[BudgetState, str]:
-    unknown = _unknown(reading, threshold.fresh_s)
+    windows = {length: counts.rounded for length, counts in reading.counts.items()}
+    unknown = _unknown(reading, windows, threshold.fresh_s)
     if unknown is not None:
         return unknown
-    if reading.value is None:
+    value = reading.value
+    if value is None:
         return BudgetState.NO_TRAFFIC, "samples come, and hold no event in the window"
-    kept = threshold.op.holds(reading.value, threshold.bound)
-    said = f"{reading.value:g} {threshold.unit} (wanted {threshold.op.sign} {threshold.bound:g})"
+    share = threshold.statistic is not Statistic.LATEST
+    if not math.isfinite(value) or (share and not -_ROUNDING <= value <= 1 + _ROUNDING):
+        return (
+            BudgetState.CONTRADICTION,
+            f"{value:g} is no {'share of events' if share else 'measured value'}",
+        )
+    kept = threshold.op.holds(value, threshold.bound)
+    said = f"{value:g} {threshold.unit} (wanted {threshold.op.sign} {threshold.bound:g})"
     return (BudgetState.GREEN if kept else BudgetState.RED), said
 
 
-def _unknown(reading: SliReading, fresh_s: float) -> tuple[BudgetState, str] | None:
-    """What makes every figure unreliable, if anything does."""
+def _unknown(
+    reading: SliReading, windows: Mapping[int, Counts], fresh_s: float
+) -> tuple[BudgetState, str] | None:
+    """What makes every figure unreliable, if anything does. A sample of exactly `fresh_s` is fresh."""
     if reading.newest_at is None:
         return BudgetState.NO_DATA, reading.fault or "no sample was ever seen"
     if reading.fault:
@@ -219,11 +245,21 @@ def _unknown(reading: SliReading, fresh_s: float) -> tuple[BudgetState, str] | N
             BudgetState.CONTRADICTION,
             f"{reading.contradictions} impossible samples in the last hour",
         )
+    wrong = next((length for length in sorted(windows) if not windows[length].possible), None)
+    if wrong is not None:
+        counts = windows[wrong]
+        return (
+            BudgetState.CONTRADICTION,
+            f"{counts.good:f} good of {counts.total:f} events ({duration(wrong)})",
+        )
     age_s = (reading.at - reading.newest_at).total_seconds()
     if age_s > fresh_s:
         return BudgetState.STALE, f"the newest sample is {age_s:.0f} s old (at most {fresh_s:g} s)"
+    if age_s < -MAX_SKEW_S:
+        return BudgetState.CONTRADICTION, f"the newest sample is of {-age_s:.0f} s in the future"
     return None
 
 
-def _burn(reading: SliReading, length_s: int, slo: Slo) -> Decimal | None:
-    return burn_rate(reading.counts.get(length_s, NOTHING), slo.objective)
+def _read_at(reading: SliReading) -> datetime | None:
+    """When the figures were read: also of a reading that is kept because a later one failed."""
+    return None if reading.fault and reading.newest_at is None else reading.at

@@ -48,7 +48,7 @@ class Op(StrEnum):
                 return value <= bound
             case Op.GT:
                 return value > bound
-            case Op.GTE:
+            case _:
                 return value >= bound
 
 

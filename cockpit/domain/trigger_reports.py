@@ -5,6 +5,7 @@ A report travels as JSON in `guard_lease.status`; what reads it trusts nothing i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,11 +64,15 @@ class TriggerReport:
     why: str = ""
 
     def payload(self) -> dict[str, object]:
-        """As JSON values."""
-        fields: dict[str, object] = {name: getattr(self, name) for name in _PLAIN}
+        """As JSON values, which know neither NaN nor infinity: these become null."""
+        fields: dict[str, object] = {name: _finite(getattr(self, name)) for name in _PLAIN}
         fields |= {name: _time(getattr(self, name)) for name in _TIMES}
         fields["state"] = self.state.value
-        fields["evidence"] = [[each.sample_id, rfc3339(each.at), each.value] for each in self.evidence]
+        fields["evidence"] = [
+            [each.sample_id, rfc3339(each.at), each.value]
+            for each in self.evidence
+            if math.isfinite(each.value)
+        ]
         return fields
 
 
@@ -75,6 +80,8 @@ _PLAIN = (
     "rule title mode effect aim unit threshold subject value fraction breach_in_s samples min_samples "
     "fired_on why".split()
 )
+_COUNTS = ("samples", "min_samples")
+_MOST = 1e300  # beyond it lies no figure; NaN is no number either
 _TIMES = ("newest_at", "fired_at")
 _TEXTS = frozenset("rule title mode effect aim unit subject fired_on why".split())
 
@@ -93,10 +100,10 @@ def parse_report(fields: object) -> TriggerReport:
     try:
         values: dict[str, object] = {}
         for name in _PLAIN:
-            values[name] = _text(name, fields[name]) if name in _TEXTS else _number(name, fields[name])
-        for name in ("threshold", "samples", "min_samples"):
-            if values[name] is None:
-                raise MalformedReport(f"{name} is no number")
+            read = _text if name in _TEXTS else _count if name in _COUNTS else _number
+            values[name] = read(name, fields[name])
+        if values["threshold"] is None:
+            raise MalformedReport("threshold is no number")
         for name in _TIMES:
             values[name] = None if fields[name] is None else parse_rfc3339(_text(name, fields[name]))
         values["state"] = TriggerState(_text("state", fields["state"]))
@@ -131,10 +138,22 @@ def _text(name: str, value: object) -> str:
     return clean(value, 300)
 
 
-def _number(name: str, value: object) -> float | int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+def _number(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
         raise MalformedReport(f"{name} is no number")
+    return float(value)
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise MalformedReport(f"{name} is no count")
     return value
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _list(value: object) -> list[object]:
@@ -149,4 +168,4 @@ def _sample(value: object) -> SampleRef:
     number = _number("evidence", value[2])
     if number is None:
         raise MalformedReport("evidence holds a sample without a value")
-    return SampleRef(_text("evidence", value[0]), parse_rfc3339(_text("evidence", value[1])), float(number))
+    return SampleRef(_text("evidence", value[0]), parse_rfc3339(_text("evidence", value[1])), number)
