@@ -1,0 +1,110 @@
+"""A real Prometheus scrapes the exporter with the rules that ship."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+import yaml
+
+from cockpit.exporter.service import Exporter
+from tests.authority.desk import BTC, until
+from tests.metrics.queries import RULES
+from tests.prometheus.server import Prometheus, needs_prometheus
+from tests.trading_platform import Platform
+
+pytestmark = needs_prometheus
+
+
+@pytest.fixture
+async def prometheus(platform: Platform, exporter: Exporter, tmp_path: Path) -> AsyncIterator[Prometheus]:
+    """With the shipped rules, whose waiting times alone are cut: a real minute is promtool's to wait."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            rule.pop("for", None)
+            if rule.get("alert") == "CBVerificationFailed":
+                rule["for"] = "1s"
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    (folder / RULES.name).write_text(yaml.safe_dump(rules))
+    target = urlsplit(exporter.url).netloc
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "200ms"},
+        "rule_files": [RULES.name],
+        "scrape_configs": [{"job_name": "cockpit", "static_configs": [{"targets": [target]}]}],
+    }
+    server = Prometheus(folder, config=yaml.safe_dump(config))
+    await asyncio.to_thread(server.__enter__)
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(platform.valkey.start)
+
+
+def firing(server: Prometheus) -> set[str]:
+    with urlopen(f"{server.url}/api/v1/alerts", timeout=5) as answer:
+        alerts: list[dict[str, Any]] = json.load(answer)["data"]["alerts"]
+    return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+
+
+async def fires(server: Prometheus, alert: str, wanted: bool, limit_s: float = 20) -> None:
+    async def reached() -> bool:
+        return (alert in await asyncio.to_thread(firing, server)) is wanted
+
+    await until(reached, limit_s)
+
+
+async def value(server: Prometheus, promql: str) -> float | None:
+    return await asyncio.to_thread(server.value, promql, time.time())
+
+
+async def becomes(server: Prometheus, promql: str, wanted: float, limit_s: float = 20) -> None:
+    async def reached() -> bool:
+        return await value(server, promql) == wanted
+
+    await until(reached, limit_s)
+
+
+async def test_verification_fails_where_redis_is_killed_and_clears_once_it_is_proved(
+    platform: Platform, prometheus: Prometheus
+) -> None:  # I4, F9
+    await platform.open_for_trading()
+    await becomes(prometheus, "cb_staleness_seconds", 0)
+    await becomes(prometheus, f'breaker_state{{breaker_id="{BTC}"}}', 0)
+    await becomes(prometheus, 'up{job="cockpit"}', 1)
+    await fires(prometheus, "CBVerificationFailed", False)  # it did until the first scrape
+    await fires(prometheus, "ExporterDown", False)
+    await asyncio.to_thread(platform.valkey.kill)
+    await fires(prometheus, "CBVerificationFailed", True)
+    assert await value(prometheus, "cb_staleness_seconds") == 999_999
+    assert await value(prometheus, f'breaker_state{{breaker_id="{BTC}"}}') == 1
+    assert "CockpitSourceDown" in await asyncio.to_thread(firing, prometheus)
+    assert "ExporterDown" not in await asyncio.to_thread(firing, prometheus)
+    await asyncio.to_thread(platform.valkey.start)
+    await platform.open_for_trading()
+    await fires(prometheus, "CBVerificationFailed", False)
+
+
+async def test_prometheus_takes_every_sample_and_every_rule(
+    platform: Platform, prometheus: Prometheus
+) -> None:
+    await platform.open_for_trading()
+    await becomes(prometheus, "cb_staleness_seconds", 0)
+    await becomes(prometheus, "instance:breakers_halted:sum", 0)
+    with urlopen(f"{prometheus.url}/api/v1/rules", timeout=5) as answer:
+        groups = json.load(answer)["data"]["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
+    assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []
+    async with platform.redis_line() as line:
+        await line.command("INCR", "trip:global")
+    await fires(prometheus, "GlobalHalted", True)
+    await becomes(prometheus, "instance:breakers_halted:sum", 1)
