@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from backends.guard_rows import Published, size_limit_of
 from cockpit.domain.audit import EMPTY, Head
 from cockpit.domain.breakers import BreakerId, Scope, scope_of
 from cockpit.domain.desk import (
@@ -43,6 +44,7 @@ class DeskReader:
         """`observed_at` and `monotonic` are this process's clocks when the answer came."""
         now: datetime = row["server_time"]
         lease = self._part(row, "lease", lambda text: json.loads(text) if text else None)
+        guard = self._part(row, "guard", lambda text: Published(json.loads(text)) if text else None)
         return DeskSnapshot(
             server_time=now,
             observed_at=observed_at,
@@ -63,6 +65,8 @@ class DeskReader:
             last_reset_at=row["last_reset_at"],
             queue=row["queue"],
             persons=self._part(row, "persons", lambda text: json.loads(text) if text else {}),
+            guard=guard.at(now) if guard else None,
+            size_limits=self._part(row, "size_limits", _each(size_limit_of)),
         )
 
     def _part(self, row: Mapping[str, Any], name: str, parse: Callable[[str | None], T]) -> T:

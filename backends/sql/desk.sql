@@ -63,6 +63,11 @@ SELECT
         FROM positions) q)::text AS positions,
     (SELECT json_agg(m ORDER BY m.name) FROM (
         SELECT name, breaker_id, status, reason, updated_at FROM automations) m)::text AS automations,
+    (SELECT row_to_json(g) FROM (
+        SELECT holder, term, renewed_at, expires_at, status FROM guard_lease) g)::text AS guard,
+    (SELECT json_agg(z ORDER BY z.set_at DESC) FROM (
+        SELECT limit_id, breaker_id, share::text, source, rule, notes, login, set_at
+        FROM size_limits WHERE lifted_at IS NULL ORDER BY set_at DESC LIMIT 100) z)::text AS size_limits,
     (SELECT json_object_agg(login, person_id) FROM operators WHERE revoked_at IS NULL)::text AS persons,
     (SELECT max(taken_at) FROM reset_slots) AS last_reset_at,
     (SELECT count(*) FROM requests WHERE status IN ('new', 'committing')) AS queue

@@ -1,0 +1,153 @@
+"""What each login may do with the guard's functions, by raw psql: # I21, # I22."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from backends.postgres_admin import PostgresAdmin
+from cockpit.domain.permissions import Role
+from tests.trading_platform import PEOPLE, Platform
+
+FIRE = (
+    "SELECT guard_fire('me', {term}, '{firing}', 'some-rule', 'live', 'trip', 'global', 'some-breaker',"
+    " '', 1, 0.5, '[]', clock_timestamp(), 'P0', 'other', 'A title')"
+)
+CALLS = {
+    "take": "SELECT guard_take('me')",
+    "renew": "SELECT guard_renew('me', 1, '{}')",
+    "release": "SELECT guard_release('me', 1)",
+    "fire": FIRE.format(term=1, firing=uuid4()),
+    "holds": "SELECT guard_holds('me', 1)",
+    "entitled": "SELECT guard_entitled()",
+}
+OURS = {"take", "renew", "release", "fire"}
+
+
+@pytest.mark.parametrize("login", [*PEOPLE, "gateway", "authority"])
+async def test_only_an_automation_login_may_be_the_guard(platform: Platform, login: str) -> None:  # I22
+    may = set()
+    async with platform.connection(login) as psql:
+        for name, call in CALLS.items():
+            try:
+                await psql.execute(call)
+                may.add(name)
+            except asyncpg.InsufficientPrivilegeError:
+                continue
+    assert may == (OURS if PEOPLE.get(login) is Role.AUTOMATION_ROLE else set())
+
+
+async def test_the_guards_login_changes_nothing_else(platform: Platform) -> None:  # I22
+    async with platform.connection("automation1") as psql:
+        assert await psql.fetchval("SELECT guard_take('me')") == 1
+        for attack in (
+            "UPDATE guard_lease SET expires_at = 'infinity'",
+            "DELETE FROM guard_firings",
+            "INSERT INTO guard_firings SELECT * FROM guard_firings",
+            "INSERT INTO incidents (severity, title) VALUES ('P0', 'x')",
+            "UPDATE incidents SET status = 'resolved'",
+            "DELETE FROM outbox",
+            "INSERT INTO size_limits SELECT * FROM size_limits",
+            "UPDATE size_limits SET lifted_at = clock_timestamp()",
+            "UPDATE positions SET quantity = 0",
+            "DELETE FROM sli_samples",
+            "SET ROLE cockpit_authority",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await psql.execute(attack)
+
+
+async def test_a_term_is_its_logins_own(platform: Platform) -> None:  # I22
+    await platform.add_login("automation2", Role.AUTOMATION_ROLE, "person:automation2")
+    async with platform.connection("automation1") as first, platform.connection("automation2") as second:
+        assert await first.fetchval("SELECT guard_take('me')") == 1
+        assert await second.fetchval("SELECT guard_take('me')") is None  # the same name is no way in
+        assert not await second.fetchval("SELECT guard_renew('me', 1, '{}')")
+        assert not await second.fetchval("SELECT guard_release('me', 1)")
+        assert not await second.fetchval(FIRE.format(term=1, firing=uuid4()))
+        assert await first.fetchval(FIRE.format(term=1, firing=uuid4()))
+
+
+async def test_a_grant_that_has_ended_ends_the_term(platform: Platform) -> None:  # I21
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        assert await psql.fetchval("SELECT guard_take('me')") == 1
+        await owner.execute(
+            "UPDATE role_grants SET expires_at = clock_timestamp() WHERE login = 'automation1'"
+        )
+        assert not await psql.fetchval("SELECT guard_renew('me', 1, '{}')")
+        assert not await psql.fetchval(FIRE.format(term=1, firing=uuid4()))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await psql.execute("SELECT guard_take('me')")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT guard_take('')",
+        "SELECT guard_take(repeat('x', 201))",
+        "SELECT guard_renew('me', 1, to_jsonb(repeat('x', 270000)))",
+        FIRE.format(term=1, firing=uuid4()).replace("some-rule", "a:b"),
+        FIRE.format(term=1, firing=uuid4()).replace("'A title'", "repeat('x', 301)"),
+        FIRE.format(term=1, firing=uuid4()).replace("'P0'", "'P9'"),
+        FIRE.format(term=1, firing=uuid4()).replace("'live'", "'off'"),
+    ],
+)
+async def test_nonsense_is_refused(platform: Platform, call: str) -> None:
+    async with platform.connection("automation1") as psql:
+        await psql.execute("SELECT guard_take('me')")
+        with pytest.raises(asyncpg.CheckViolationError):
+            await psql.execute(call)
+
+
+async def test_shadow_opens_no_incident(platform: Platform) -> None:
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        await psql.execute("SELECT guard_take('me')")
+        assert await psql.fetchval(FIRE.format(term=1, firing=uuid4()).replace("'live'", "'shadow'"))
+        assert await owner.fetchval("SELECT count(*) FROM guard_firings") == 1
+        assert await owner.fetchval("SELECT count(*) FROM incidents") == 0
+
+
+async def test_an_upgrade_makes_known_automation_logins_guards(platform: Platform) -> None:
+    admin = PostgresAdmin(platform.owner.postgres_dsn)
+    async with platform.connection() as owner, platform.connection("automation1") as psql:
+        await owner.execute("REVOKE cockpit_guard FROM automation1")
+        try:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await psql.execute("SELECT guard_take('me')")
+            await admin.upgrade(platform.catalogue)
+            assert await psql.fetchval("SELECT guard_take('me')") == 1
+            for name in ("operator1", "monitor1", "admin1"):
+                assert not await owner.fetchval("SELECT pg_has_role($1, 'cockpit_guard', 'member')", name)
+        finally:
+            await owner.execute("GRANT cockpit_guard TO automation1")
+            await admin.close()
+
+
+async def test_every_definer_function_pins_its_search_path(platform: Platform) -> None:
+    async with platform.connection() as owner:
+        rows = await owner.fetch(
+            "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+        )
+    assert {row["proname"] for row in rows} >= {f"guard_{name}" for name in CALLS}
+    for row in rows:
+        assert row["proconfig"] == ["search_path=pg_catalog, public, pg_temp"], row["proname"]
+
+
+async def test_an_order_is_noted_once_however_often_it_is_booked(platform: Platform) -> None:
+    """A plant that lost a reply books the same rows again: they are no new samples."""
+    insert = (
+        "INSERT INTO recent_orders (order_id, symbol, side, quantity, status, updated_at) VALUES"
+        " ('o1', 'BTC-USD', 'buy', 1, '{}', '2026-01-01') ON CONFLICT (order_id) DO UPDATE"
+        " SET status = excluded.status, updated_at = excluded.updated_at"
+    )
+    noted = "SELECT noted_tx::text FROM recent_orders"
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(insert.format("open"))
+        first = await gateway.fetchval(noted)
+        await gateway.execute(insert.format("filled"))
+        settled = await gateway.fetchval(noted)
+        await gateway.execute(insert.format("filled"))
+        await gateway.execute("UPDATE recent_orders SET noted_tx = '1'")
+        assert first != settled == await gateway.fetchval(noted)
