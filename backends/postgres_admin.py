@@ -26,7 +26,9 @@ from cockpit.domain.permissions import Role, Service
 from cockpit.domain.refusals import Code, Refused
 
 _SQL: Final = files("backends").joinpath("sql")
-_STEPS: Final = ("schema.sql", "triggers.sql", "roles.sql", "database_rights.sql", "rights.sql")
+_STEPS: Final = tuple(
+    f"{name}.sql" for name in "schema triggers sli guard roles database_rights rights".split()
+)
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
 _PEOPLE: Final = """
 SELECT g.login, g.role FROM role_grants g JOIN operators o USING (login)

@@ -36,7 +36,7 @@ _PROBER: Final = Terms(("cockpit_people", "cockpit_prober"), 12, "10s", "2s", "1
 TERMS: Final[Mapping[Role | Service, Terms]] = {
     Role.SAFETY_ADMIN: _PROBER,
     Role.OPERATOR_ACT: _PROBER,
-    Role.AUTOMATION_ROLE: _READER,
+    Role.AUTOMATION_ROLE: Terms(("cockpit_people", "cockpit_guard"), 12, "10s", "2s", "10s"),
     Role.MONITORING_READ: _READER,
     Service.AUTHORITY: Terms(("cockpit_authority",), 20, "15s", "2s", "15s"),
     Service.GATEWAY: Terms(("cockpit_gateway",), 10, "10s", "2s", "10s"),

@@ -221,7 +221,7 @@ class PostgresStore:
         trip is none."""
         rows = await self._rows(
             "SELECT title FROM incidents"
-            " WHERE severity IN ('P0', 'P1') AND status = 'open' AND source <> 'trip'"
+            " WHERE severity IN ('P0', 'P1') AND status = 'open' AND source NOT IN ('trip', 'override')"
             " AND opened_at > statement_timestamp() - make_interval(secs => $1) ORDER BY opened_at "
             "DESC LIMIT 20",
             window_s,

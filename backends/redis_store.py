@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from backends.breaker_readings import Readings
-from backends.redis_connection import Line
+from backends.redis_connection import TIMEOUT_S, Line
 from backends.redis_replies import (
     EVENTS_KEY,
     HISTORY_KEY,
@@ -51,8 +51,10 @@ class RedisStore:
     `Refused` (the login lacks the right). Nothing is ever sent twice.
     """
 
-    def __init__(self, url: str, catalogue: Catalogue, keyring: KeyRing) -> None:
-        self._reads, self._trips, self._events = Line(url), Line(url), Line(url)
+    def __init__(
+        self, url: str, catalogue: Catalogue, keyring: KeyRing, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._reads, self._trips, self._events = (Line(url, timeout_s) for _ in range(3))
         self._catalogue = catalogue
         self._readings = Readings(catalogue, keyring)
         self._login = ""

@@ -22,12 +22,42 @@ GRANT UPDATE (seq, chain_hash) ON audit_head TO cockpit_authority;
 GRANT UPDATE (status, kind, breaker_id, code, message, outcome, audit_seq, decided_at, expires_at)
     ON requests TO cockpit_authority;
 GRANT UPDATE (used_at) ON genesis TO cockpit_authority;
+-- What it decides on budgets and sizes: rows are added and ended, never changed. Their times are the server's.
+GRANT INSERT (limit_id, breaker_id, share, source, rule, notes, login, audit_seq) ON size_limits TO cockpit_authority;
+GRANT UPDATE (lifted_at, lifted_by) ON size_limits TO cockpit_authority;
+GRANT INSERT (exclusion_id, slo, from_at, until_at, notes, login, person_id, approved_by, audit_seq)
+    ON slo_exclusions TO cockpit_authority;
+GRANT UPDATE (reverted_at, reverted_by) ON slo_exclusions TO cockpit_authority;
 
 -- The trading side writes its own tables, and reads who halts it.
 GRANT SELECT, INSERT, UPDATE ON recent_orders, positions, automations, reconciliation_runs TO cockpit_gateway;
 GRANT DELETE ON recent_orders TO cockpit_gateway;  -- it forgets old orders
 GRANT SELECT, INSERT ON sli_samples TO cockpit_gateway;
 GRANT SELECT ON breakers, authority_lease TO cockpit_gateway;
+
+-- Samples are judged by one function, which indexes and readers share. Their roll-ups nobody writes but the trigger.
+GRANT EXECUTE ON FUNCTION sli_sound(numeric, numeric, double precision)
+    TO cockpit_people, cockpit_authority, cockpit_gateway;
+
+-- The guard: its lease, and the record of what it fired; by functions that check their caller. Nothing that loosens.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM cockpit_guard;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM cockpit_guard;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM cockpit_guard;
+GRANT EXECUTE ON FUNCTION guard_take(text), guard_renew(text, bigint, jsonb), guard_release(text, bigint),
+    guard_fire(text, bigint, uuid, text, text, text, text, text, text, double precision, double precision, jsonb,
+               timestamptz, text, text, text) TO cockpit_guard;
+-- Automation logins that were made before there was a guard join its group.
+DO $$
+DECLARE
+    automation text;
+BEGIN
+    FOR automation IN
+        SELECT DISTINCT r.rolname FROM role_grants g JOIN operators o USING (login) JOIN pg_roles r ON r.rolname = g.login
+         WHERE g.role = 'automation-role' AND g.revoked_at IS NULL AND o.revoked_at IS NULL
+    LOOP
+        EXECUTE format('GRANT cockpit_guard TO %I', automation);
+    END LOOP;
+END $$;
 
 -- What PostgreSQL gives to everyone beyond tables: large objects fill a disk; other databases give room for more.
 -- Only a superuser may take these back, and a managed server's owner is none.

@@ -343,6 +343,7 @@ CREATE TABLE IF NOT EXISTS guard_firings (
     effect     text NOT NULL CHECK (effect IN ('trip', 'limit')),
     aim        text NOT NULL,                 -- what the rule is aimed at: may be 'global'
     breaker_id text NOT NULL,                 -- what the guard itself may halt
+    subject    text NOT NULL DEFAULT '',      -- the instrument that broke the rule
     value      double precision NOT NULL,
     threshold  double precision NOT NULL,
     samples    jsonb NOT NULL,

@@ -1,4 +1,5 @@
-"""The second person: asked for with half-open, bound to the payload, the epoch and an expiry (I19, I20)."""
+"""The second person: asked for with half-open, bound to the payload, the epoch and an expiry (I19, I20). An
+exclusion from an error budget takes one too; it is about no epoch, so its approval is about none."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity, Permission
-from cockpit.domain.refusals import Code, Refused
+from cockpit.domain.refusals import Code, Refusal, Refused
 
 _AWAIT: Final = """
 UPDATE requests SET status = 'awaiting_approval', kind = $2, breaker_id = $3, code = $4, message = $5,
@@ -66,10 +67,14 @@ class Approval:
 
 async def await_approval(means: Means, asked: Asked, command: Command, identity: Identity) -> None:
     """Hold the request until a second person approves it, a trip voids it or its time runs out."""
-    message = (
-        f"Awaits a second person who may resume {command.breaker_id}; "
-        f"it expires in {means.limits.approval_expiry_s:g} s."
-    )
+    adjusts = command.kind is Kind.EXCLUDE
+    who = "another safety-admin" if adjusts else f"a second person who may resume {command.breaker_id}"
+    message = f"Awaits {who}; it expires in {means.limits.approval_expiry_s:g} s."
+    details = {"kind": command.kind.value, "notes": command.notes}
+    if command.kind is Kind.HALF_OPEN and command.reason:
+        details["override"] = command.reason
+    if adjusts:
+        details["target"] = command.target or ""
     async with means.transaction() as connection:
         entry = await append(
             connection,
@@ -79,7 +84,7 @@ async def await_approval(means: Means, asked: Asked, command: Command, identity:
                 Action.APPROVAL_REQUESTED,
                 asked.request_id,
                 command.breaker_id,
-                {"kind": command.kind.value, "notes": command.notes},
+                details,
             ),
         )
         await connection.execute(
@@ -114,7 +119,7 @@ async def approve(
             )
         payload = row["payload"].encode()
         wanted = decode_payload(payload)
-        if wanted.kind is not Kind.HALF_OPEN:
+        if wanted.kind not in (Kind.HALF_OPEN, Kind.EXCLUDE):
             raise Refused(
                 Code.APPROVAL_VOID,
                 "A re-anchoring is not approved: the second person signs one that names the same head.",
@@ -124,15 +129,19 @@ async def approve(
             raise Refused(
                 Code.APPROVAL_VOID, "The approval is for another breaker.", "Look at the request again."
             )
-        refusal = approve_refusal(
-            identity.person_id, row["person_id"] or "", True, command.epoch, wanted.epoch
+        binds_epoch = wanted.kind is Kind.HALF_OPEN
+        refusal = await _not_allowed(connection, command, wanted) or approve_refusal(
+            identity.person_id,
+            row["person_id"] or "",
+            True,
+            command.epoch if binds_epoch else None,
+            wanted.epoch if binds_epoch else None,
         )
         if refusal:
             raise Refused(refusal.code, refusal.message, refusal.remedy)
-        permission = wanted.kind.permission or Permission.RESET_CIRCUIT
         standing = await read_standing(connection, wanted.login)
-        asker, denied = authorise(standing, wanted.login, permission, wanted.breaker_id)
-        if denied or asker is None or wanted.epoch is None:
+        asker, denied = authorise(standing, wanted.login, wanted.permission, wanted.breaker_id)
+        if denied or asker is None or (binds_epoch and wanted.epoch is None):
             raise Refused(
                 Code.APPROVAL_VOID, "The asker's authority has ended.", "Someone else must ask anew."
             )
@@ -143,8 +152,8 @@ async def approve(
             command.target,
             hashed,
             wanted.breaker_id,
-            wanted.epoch.run_id,
-            wanted.epoch.counter,
+            wanted.epoch.run_id if wanted.epoch and binds_epoch else "",
+            wanted.epoch.counter if wanted.epoch and binds_epoch else 0,
             identity.login,
             identity.person_id,
             means.limits.approval_expiry_s,
@@ -184,6 +193,14 @@ async def approve(
     return original, wanted, asker, approval
 
 
+async def _not_allowed(connection: Any, command: Command, wanted: Command) -> Refusal | None:
+    """Who approves an exclusion must be allowed to ask for one."""
+    if wanted.kind is not Kind.EXCLUDE:
+        return None
+    standing = await read_standing(connection, command.login)
+    return authorise(standing, command.login, Permission.ADJUST_BUDGET, wanted.breaker_id)[1]
+
+
 async def approval_of(
     connection: Any, request_id: str, breaker_id: BreakerId, epoch: Epoch | None
 ) -> Approval | None:
@@ -194,7 +211,12 @@ async def approval_of(
     return Approval(**dict(row)) if row else None
 
 
-async def check_approver(connection: Any, approval: Approval, breaker_id: BreakerId) -> datetime:
+async def check_approver(
+    connection: Any,
+    approval: Approval,
+    breaker_id: BreakerId,
+    permission: Permission = Permission.RESET_CIRCUIT,
+) -> datetime:
     """The approver's authority and the approval itself must hold at the commit too. When the first of them
     ends, by Postgres's clock.
 
@@ -202,10 +224,10 @@ async def check_approver(connection: Any, approval: Approval, breaker_id: Breake
         Refused: either has ended.
     """
     standing = await read_standing(connection, approval.login)
-    _, refusal = authorise(standing, approval.login, Permission.RESET_CIRCUIT, breaker_id)
+    _, refusal = authorise(standing, approval.login, permission, breaker_id)
     if refusal or standing is None or approval.expires_at <= standing.now:
         raise Refused(Code.APPROVAL_VOID, "The approver's authority or approval has ended.", "Ask anew.")
-    grant_ends = standing.until(Permission.RESET_CIRCUIT, breaker_id)
+    grant_ends = standing.until(permission, breaker_id)
     return min(approval.expires_at, grant_ends or approval.expires_at)
 
 

@@ -1,4 +1,4 @@
-"""Evidence of trips: never waited for, written as soon as the evidence store takes it."""
+"""Evidence of trips and limits: never waited for, written as soon as the evidence store takes it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from backends.audit_log import entry_of
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
 from cockpit.authority.entries import Author
+from cockpit.authority.loosening import loosening_evidence
 from cockpit.authority.means import Means
 from cockpit.authority.trip_records import trip_evidence
 from cockpit.domain.audit import sha256_hex
@@ -16,24 +17,31 @@ from cockpit.domain.audit import sha256_hex
 TIMEOUT_S: Final = 5.0
 _SINCE_ANCHOR: Final = """
 SELECT seq, event_id, timestamp, action, user_id, role, target, details_text, ip_address, key_id, payload,
-       payload_hash, signed_hash, prev_hash, chain_hash, evidence_link, evidence_sha256
-  FROM audit_log
- WHERE action = 'CIRCUIT_BREAKER_TRIP' AND seq > (SELECT coalesce(max(seq), 0) FROM audit_anchors)
+       payload_hash, signed_hash, prev_hash, chain_hash, evidence_link, evidence_sha256, document
+  FROM audit_log LEFT JOIN commits ON intent_seq = seq
+ WHERE action IN ('CIRCUIT_BREAKER_TRIP', 'CIRCUIT_BREAKER_LIMIT_INTENT')
+   AND seq > (SELECT coalesce(max(seq), 0) FROM audit_anchors)
  ORDER BY seq
 """
 
 
 async def rebuild_backlog(means: Means) -> None:
-    """What a predecessor may have left unwritten: all trips since the last anchor, which waits for them."""
+    """What a predecessor may have left unwritten: all trips and limits since the last anchor, which waits for
+    them."""
     async with means.pool.acquire() as connection:
         rows = await connection.fetch(_SINCE_ANCHOR)
-    for entry in map(entry_of, rows):
+    for row in rows:
+        entry = entry_of(row)
         author = Author(entry.user_id, entry.role, entry.payload, entry.key_id, entry.signed_hash)
         if "recorded_by" in json.loads(entry.payload):
             author = Author(entry.user_id, entry.role)
-        data = trip_evidence(author, entry.event_id, entry.target, json.loads(entry.details))
+        details = json.loads(entry.details)
+        if row["document"] is None:
+            data = trip_evidence(author, entry.event_id, entry.target, details)
+        else:
+            data = loosening_evidence(entry.event_id, entry.target, row["document"], author, details)
         if sha256_hex(data) == entry.evidence_sha256:
-            means.backlog[f"transitions/{entry.event_id}-OPEN.json"] = data
+            means.backlog[f"transitions/{entry.event_id}-{details['state']}.json"] = data
         else:
             means.health.changed(f"evidence of {entry.event_id}", "cannot be made again from its entry")
 

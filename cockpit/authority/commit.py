@@ -1,4 +1,5 @@
 """The one way in which anything is loosened: intent durable, evidence written, compare-and-set, outcome.
+A smaller size share goes the same way; being a tightening it does not wait for the evidence store (I6).
 
 Each step is safe to die after: a successor finds the intent and either finishes or voids it (`recovery`).
 A reply that got lost is not guessed at: `Doubt` ends the term, since only a new one can tell for sure.
@@ -19,9 +20,11 @@ from cockpit.authority.entries import new_entry
 from cockpit.authority.loosening import APPENDED, Loosening
 from cockpit.authority.means import CHANGE, Doubt, Means, tell
 from cockpit.authority.recovery import CommitRow, record_applied, record_void
+from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.words import WORDS
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+from cockpit.domain.states import SIZED, TIGHTENING, Transition
 
 EVIDENCE_TIMEOUT_S: Final = 5.0  # for one object; a batch has a hundredth of it more for each
 _INTENT: Final = """
@@ -62,7 +65,8 @@ async def commit(means: Means, loosening: Loosening) -> Result:
 
 
 async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
-    """Commit several, in order, with one transaction for all intents and one for all outcomes."""
+    """Commit several, in order, with one transaction for all intents and one for all outcomes. A batch either
+    loosens or tightens."""
     names: set[BreakerId] = {item.breaker_id for item in batch}
     means.in_flight |= names
     try:
@@ -84,9 +88,13 @@ async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
     rows = await _intents(means, batch)
     try:
         await means.fault(faults.AFTER_INTENT)
-        blocked = await _evidence(means, batch)
+        blocked = await _evidence(means, [item for item in batch if item.transition not in TIGHTENING])
         await means.fault(faults.AFTER_EVIDENCE)
-        verdicts = [blocked or await _set(means, item, row) for item, row in zip(batch, rows, strict=True)]
+        overtaken = await _overtaken(means, batch)
+        verdicts = [
+            blocked or overtaken.get(item.commit_id) or await _set(means, item, row)
+            for item, row in zip(batch, rows, strict=True)
+        ]
         await means.fault(faults.AFTER_SET)
         return await _outcomes(means, rows, verdicts)
     except Doubt:
@@ -96,6 +104,19 @@ async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
 
 
 async def _intents(means: Means, batch: Sequence[Loosening]) -> list[CommitRow]:
+    """Record the intents. Evidence that is not waited for is kept to be written before they are: no head may
+    be signed over an entry whose evidence is neither written nor outstanding."""
+    later = {item.proof.key: item.evidence for item in batch if item.transition in TIGHTENING}
+    means.backlog.update(later)
+    try:
+        return await _record_intents(means, batch)
+    except BaseException:
+        for key in later:
+            means.backlog.pop(key, None)
+        raise
+
+
+async def _record_intents(means: Means, batch: Sequence[Loosening]) -> list[CommitRow]:
     rows = []
     async with means.pool.acquire() as connection, connection.transaction():
         locked: LockedHead | None = await means.lease.check_and_lock(connection)
@@ -135,8 +156,29 @@ async def _insert(connection: Any, means: Means, item: Loosening, intent_seq: in
     return CommitRow(item.commit_id, item.breaker_id, item.transition, item.raw, intent_seq, context)
 
 
+async def _overtaken(means: Means, batch: Sequence[Loosening]) -> dict[str, Refusal]:
+    """Documents that would let through more than a limit, or a budget, that came in meanwhile. The genesis
+    grant is given only once, so it is not voided for that: a limit follows it."""
+    followed = (*TIGHTENING, Transition.GENESIS)
+    sized = [item for item in batch if item.document.state in SIZED and item.transition not in followed]
+    if not sized:
+        return {}
+    async with means.pool.acquire() as connection:
+        in_force = await limits_in_force(connection)
+    found = {}
+    for item in sized:
+        lifts = str(item.extra.get("lifts", ""))
+        size = means.sizes.size(item.breaker_id, in_force, without=lifts)
+        if item.document.size_share > size.share(item.document.state, means.limits):
+            why = f"The order size of {item.breaker_id} was limited meanwhile: {size.words}."
+            found[item.commit_id] = Refusal(Code.VOID, why, "Look at it again and decide anew.")
+    return found
+
+
 async def _evidence(means: Means, batch: Sequence[Loosening]) -> Refusal | None:
     """Write every evidence object; why not, where one cannot be written."""
+    if not batch:
+        return None
     try:
         async with asyncio.timeout(EVIDENCE_TIMEOUT_S * (1 + len(batch) / 100)):
             await asyncio.gather(*(means.evidence.put_new(item.proof.key, item.evidence) for item in batch))

@@ -15,6 +15,7 @@ from cockpit.authority.commit import commit_all
 from cockpit.authority.entries import ITSELF
 from cockpit.authority.loosening import draft
 from cockpit.authority.means import Means
+from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.world import World
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.refusals import Code, Refused
@@ -41,6 +42,7 @@ async def use_genesis(means: Means, world: World) -> int:
         granted = await _granted(connection, row["payload"], world.run_id)
         untouched = {item["breaker_id"] for item in await connection.fetch(_UNTRIPPED, world.run_id)}
         now = await connection.fetchval("SELECT clock_timestamp()")
+        in_force = await limits_in_force(connection)
     names = [
         name
         for name in means.catalogue.ids
@@ -67,6 +69,7 @@ async def use_genesis(means: Means, world: World) -> int:
             postgres_now=now,
             details={"genesis": row["payload"]},
             pin_ancestors=False,
+            size=means.sizes.size(name, in_force),
         )
         for name in names
     ]

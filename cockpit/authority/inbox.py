@@ -16,6 +16,7 @@ import asyncpg
 from cockpit.authority.approval import approve
 from cockpit.authority.decisions import Asked, refuse, reject
 from cockpit.authority.drain import Drain
+from cockpit.authority.exclusions import Exclusions
 from cockpit.authority.expiry import expire_approvals, expire_requests
 from cockpit.authority.identity import Rejected, Standing, authorise, decode_payload, read_signer
 from cockpit.authority.incidents import acknowledge
@@ -25,6 +26,7 @@ from cockpit.authority.pending import PendingTrips
 from cockpit.authority.reanchor import Reanchoring
 from cockpit.authority.restore import Restoration
 from cockpit.authority.resume import Resumption
+from cockpit.authority.size_limits import SizeLimits
 from cockpit.authority.status import log
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.permissions import Identity
@@ -34,7 +36,8 @@ from cockpit.domain.text import clean
 IN_HAND: Final = 4
 _NEXT: Final = """
 SELECT request_id::text, payload, key_id, signature, login, host(client_addr) AS client_addr, submitted_at,
-       extract(epoch FROM clock_timestamp() - submitted_at)::float8 AS age_s, waiting
+       extract(epoch FROM clock_timestamp() - submitted_at)::float8 AS age_s, waiting,
+       EXISTS (SELECT FROM size_limits WHERE limit_id = waiting.request_id) AS begun
   FROM (SELECT r.*, row_number() OVER (PARTITION BY login ORDER BY arrival) AS turn,
                count(*) OVER () AS waiting
           FROM requests r WHERE status = 'new' AND request_id <> ALL ($1::uuid[])) waiting
@@ -50,6 +53,8 @@ class Inbox:
         self._resumption = resumption
         self._restoration = restoration
         self._reanchoring = Reanchoring(means)
+        self._limits = SizeLimits(means)
+        self._exclusions = Exclusions(means)
         self._pending = PendingTrips(means, drain)
         self._in_hand = means.in_hand
         self._applying = asyncio.Lock()
@@ -64,7 +69,7 @@ class Inbox:
             rows = await connection.fetch(_NEXT, list(self._in_hand), IN_HAND)
         if any(row["age_s"] >= self._means.limits.request_expiry_s for row in rows):
             await expire_requests(self._means)
-            rows = [row for row in rows if row["age_s"] < self._means.limits.request_expiry_s or _trip(row)]
+            rows = [row for row in rows if row["age_s"] < self._means.limits.request_expiry_s or _lasts(row)]
         self._means.health.queue = (rows[0]["waiting"] if rows else 0) + len(self._in_hand)
         busy = Counter(self._in_hand.values())
         for row in rows:
@@ -87,7 +92,7 @@ class Inbox:
         except Rejected as fault:
             await reject(self._means, asked, fault.refusal)
             return
-        identity, refusal = authorise(standing, asked.login, command.kind.permission, command.breaker_id)
+        identity, refusal = authorise(standing, asked.login, command.permission, command.breaker_id)
         if refusal is None and command.kind is Kind.DENIED:
             refusal = Refusal(
                 Code.DENIED,
@@ -138,6 +143,18 @@ class Inbox:
             case Kind.REANCHOR:
                 work = self._reanchoring.ask(asked, command, identity)
                 self._line_up(asked, self._refusable(work, asked, command, identity))
+            case Kind.LIMIT:
+                work = self._limits.limit(asked, command, identity)
+                self._beside(asked, self._refusable(work, asked, command, identity))
+            case Kind.LIFT:
+                work = self._limits.lift(asked, command, identity)
+                self._line_up(asked, self._decided(work, asked, command, identity))
+            case Kind.EXCLUDE:
+                work = self._exclusions.exclude(asked, command, identity)
+                self._line_up(asked, self._decided(work, asked, command, identity))
+            case Kind.INCLUDE:
+                work = self._exclusions.include(asked, command, identity)
+                self._line_up(asked, self._decided(work, asked, command, identity))
             case Kind.APPROVE:
                 self._line_up(asked, self._approve(asked, command, identity))
             case Kind.DENIED:
@@ -151,13 +168,24 @@ class Inbox:
                 raise
             await refuse(self._means, asked, command, identity.role.value, refused.refusal)
 
+    async def _decided(self, work: Any, asked: Asked, command: Command, identity: Identity) -> None:
+        """Whatever stands in the way of a loosening refuses it, a store that is away included."""
+        try:
+            await work
+        except Refused as refused:
+            await refuse(self._means, asked, command, identity.role.value, refused.refusal)
+
     async def _approve(self, asked: Asked, command: Command, identity: Identity) -> None:
         try:
             original, wanted, asker, approval = await approve(self._means, asked, command, identity)
         except Refused as refused:
             await refuse(self._means, asked, command, identity.role.value, refused.refusal)
             return
-        await self._resumption.half_open(original, wanted, asker, approval)
+        if wanted.kind is Kind.EXCLUDE:
+            work = self._exclusions.exclude(original, wanted, asker, approval)
+            await self._decided(work, original, wanted, asker)
+        else:
+            await self._resumption.half_open(original, wanted, asker, approval)
         # Where the released request was refused after all, the approval came to nothing too.
         refusal = Refusal(
             Code.VOID, "What was approved was refused by a safety rule.", f"See request {wanted.request_id}."
@@ -183,14 +211,22 @@ class Inbox:
         """Queue a loosening behind those before it."""
 
         async def in_turn() -> None:
+            async with self._means.loosening:
+                await self._contained(asked, work)
+
+        self._beside(asked, in_turn())
+
+    def _beside(self, asked: Asked, work: Any) -> None:
+        """Decide it beside the loop, at once."""
+
+        async def in_hand() -> None:
             try:
-                async with self._means.loosening:
-                    await self._contained(asked, work)
+                await self._contained(asked, work)
             finally:
                 self._in_hand.pop(asked.request_id, None)
 
         self._in_hand[asked.request_id] = asked.login
-        self._means.spawn(in_turn(), f"request {asked.request_id}")
+        self._means.spawn(in_hand(), f"request {asked.request_id}")
 
 
 _ENDS_TERM: Final = (
@@ -218,8 +254,9 @@ async def refuse_if_open(
         await refuse(means, asked, command, identity.role.value, refusal)
 
 
-def _trip(row: asyncpg.Record) -> bool:
-    return '"kind":"trip"' in row["payload"]
+def _lasts(row: asyncpg.Record) -> bool:
+    """What never expires: a trip, and a limit that is recorded and holds already."""
+    return '"kind":"trip"' in row["payload"] or row["begun"]
 
 
 def _asked(row: asyncpg.Record) -> Asked:

@@ -9,6 +9,7 @@ from backends.audit_log import append
 from cockpit.authority.decisions import Asked, done, record_outcome
 from cockpit.authority.entries import new_entry
 from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.override import check_reviewer
 from cockpit.domain.audit import Action
 from cockpit.domain.commands import Command
 from cockpit.domain.permissions import Identity
@@ -27,7 +28,7 @@ async def acknowledge(means: Means, asked: Asked, command: Command, identity: Id
     """Acknowledge the incident in `command.target`.
 
     Raises:
-        Refused: there is none, or it is not open.
+        Refused: there is none, it is not open, or it is of one's own override.
     """
     try:
         incident_id = UUID(command.target or "")
@@ -36,6 +37,7 @@ async def acknowledge(means: Means, asked: Asked, command: Command, identity: Id
             Code.MALFORMED, "target is not an incident's id.", "The incidents panel lists them."
         ) from None
     async with means.transaction() as connection:
+        await check_reviewer(connection, incident_id, identity.person_id)
         title = await connection.fetchval(_ACKNOWLEDGE, incident_id, identity.login)
         if title is None:
             raise Refused(

@@ -1,4 +1,5 @@
-"""One loosening, fully decided: the document, its evidence and the words of its audit entries.
+"""One loosening, fully decided: the document, its evidence and the words of its audit entries. A limit, which
+tightens, is made and committed in the same way, but waits for nothing.
 
 Nothing here does I/O. What a successor needs in order to finish or void it goes into `commits.context`.
 """
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from backends.audit_log import storable
@@ -17,13 +17,14 @@ from backends.signing import canonical, sign_document
 from backends.trip_exchange import event_fields
 from cockpit.authority.entries import Author, Proof, epoch_details
 from cockpit.authority.means import Means
+from cockpit.authority.size_share import Size
 from cockpit.authority.words import WORDS
 from cockpit.authority.world import World
 from cockpit.domain.audit import sha256_hex
 from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.documents import Document, rfc3339
+from cockpit.domain.documents import Document, Reading, rfc3339
 from cockpit.domain.legacy import legacy_fields
-from cockpit.domain.states import State, Transition, after
+from cockpit.domain.states import SIZED, State, Transition, after
 
 Step = Callable[[Any], Awaitable[object]]
 APPENDED: Final = object()
@@ -124,8 +125,10 @@ def draft(
     request_ids: tuple[str, ...] = (),
     extra: Mapping[str, object] | None = None,
     pin_ancestors: bool = True,
+    size: Size | None = None,
 ) -> Loosening:
-    """Make the signed document, its evidence object and everything that pins it to `world`.
+    """Make the signed document, its evidence object and everything that pins it to `world`. `size` is what
+    the breaker may let through, asked for wherever the new state lets anything through.
 
     Raises:
         IllegalTransition: the table has no such move from what the breaker reads.
@@ -134,7 +137,9 @@ def draft(
     state = after(reading.state, transition)
     if reading.epoch is None:
         raise ValueError(f"{breaker_id} has no trip counter")
-    limited = state is State.QUIET_PERIOD
+    if size is None and state in SIZED:
+        raise ValueError(f"{transition.value} of {breaker_id} without a size")
+    size = size or Size()
     unsigned = Document(
         breaker_id=breaker_id,
         state=state,
@@ -148,7 +153,7 @@ def draft(
         issued_at=world.now,
         run_deadline=run_deadline,
         quiet_until=quiet_until,
-        size_share=means.limits.size_share if limited else Decimal(1),
+        size_share=size.share(state, means.limits),
     )
     raw = sign_document(unsigned, means.key)
     full_details = {
@@ -157,9 +162,10 @@ def draft(
         "state": state.value,
         "notes": notes,
         **epoch_details(reading.epoch),
+        **_size_details(reading, unsigned, size),
         **{name: storable(value) for name, value in details.items()},
     }
-    evidence = _evidence(unsigned, raw, author, full_details)
+    evidence = loosening_evidence(commit_id, breaker_id, raw.decode(), author, full_details)
     key = f"transitions/{commit_id}-{state.value}.json"
     tripped_at = reading.document.issued_at if reading.document and state is not State.CLOSED else None
     seen = Seen.of(world.view, means.catalogue, breaker_id, means.lease.term)
@@ -183,12 +189,25 @@ def draft(
     )
 
 
-def _evidence(document: Document, raw: bytes, author: Author, details: Mapping[str, object]) -> bytes:
+def _size_details(reading: Reading, document: Document, size: Size) -> dict[str, object]:
+    if document.state not in SIZED:
+        return {}
+    return {
+        "share": str(document.size_share),
+        "share_before": str(reading.size_share),
+        "size": size.details(),
+    }
+
+
+def loosening_evidence(
+    event_id: str, breaker_id: str, document: str, author: Author, details: Mapping[str, object]
+) -> bytes:
+    """The evidence object, a function of its intent's entry and document, so that it can be made again."""
     return canonical(
         {
-            "event_id": document.event_id,
-            "breaker_id": document.breaker_id,
-            "document": raw.decode(),
+            "event_id": event_id,
+            "breaker_id": breaker_id,
+            "document": document,
             "user_id": author.user_id,
             "role": author.role,
             "payload": author.payload,

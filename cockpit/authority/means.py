@@ -14,6 +14,8 @@ from backends.signing import KeyRing, SigningKey
 from cockpit.authority.chain import ChainGuard
 from cockpit.authority.faults import Fault, no_fault
 from cockpit.authority.lease import Lease
+from cockpit.authority.objectives import Objectives
+from cockpit.authority.size_share import Sizes
 from cockpit.authority.status import Health
 from cockpit.authority.world import WorldReader
 from cockpit.config import Settings
@@ -47,6 +49,8 @@ class Means:
     reader: WorldReader
     chain: ChainGuard
     health: Health
+    objectives: Objectives
+    sizes: Sizes
     fault: Fault = no_fault
     in_flight: set[BreakerId] = field(default_factory=set)
     in_hand: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""What the authority reads by itself before a loosening: the live checklist, at a close the probes again."""
+"""What the authority reads by itself before a loosening: the live checklist with its own reading of the error
+budgets, at a close the probes again."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ from backends.postgres_store import PostgresStore
 from cockpit.authority.means import Means
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
+from cockpit.domain.budget_policy import budget_finding
 from cockpit.domain.checklist import Finding
 from cockpit.domain.desk import OrderFigures, OverLimit
 from cockpit.domain.documents import effective
 from cockpit.domain.refusals import Code, Refusal, StoreUnreachable
+from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.operations.checklist import NEWEST_S, ORDERS_S, ChainState, ChecklistPorts, read_findings
 from cockpit.operations.probes import Probed, ProbePorts, run_probe, symbol_for
 
@@ -42,7 +45,7 @@ SELECT count(*) FILTER (WHERE own), count(*) FILTER (WHERE own AND status = 'rej
        count(*) FILTER (WHERE newest), count(*) FILTER (WHERE newest AND status = 'rejected'),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE newest),
        array(SELECT title FROM incidents
-              WHERE severity IN ('P0', 'P1') AND status = 'open' AND source <> 'trip'
+              WHERE severity IN ('P0', 'P1') AND status = 'open' AND source NOT IN ('trip', 'override')
                 AND opened_at > statement_timestamp() - make_interval(secs => $5)
               ORDER BY opened_at DESC LIMIT 20),
        array(SELECT row(symbol, quantity, max_quantity) FROM positions
@@ -131,8 +134,23 @@ class Figures:
         return _Read(orders, row[12], [OverLimit(*each) for each in row[13]], row[14], row[15], took_ms)
 
 
-async def live_findings(means: Means, readers: Readers, breaker_id: BreakerId) -> tuple[Finding, ...]:
-    """The live checklist as it reads now, by Postgres's clock."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The live checklist. `overridden`: error budgets stand in the way, and an override passes over them."""
+
+    findings: tuple[Finding, ...]
+    overridden: bool
+
+
+async def live_findings(means: Means, readers: Readers, breaker_id: BreakerId, override: str = "") -> Checked:
+    """The live checklist as it reads now, by Postgres's clock. `override` is a reason that counts."""
+    snapshot: SloSnapshot | None = None
+
+    async def objectives() -> SloSnapshot | None:
+        nonlocal snapshot
+        snapshot = await means.objectives.fresh()
+        return snapshot
+
     figures = Figures(means, breaker_id)
     now = datetime.min.replace(tzinfo=UTC)
 
@@ -162,8 +180,12 @@ async def live_findings(means: Means, readers: Readers, breaker_id: BreakerId) -
         gateway=readers.gateway,
         catalogue=means.catalogue,
         now=lambda: now,
+        objectives=objectives,
+        override=override,
     )
-    return await read_findings(ports, breaker_id, means.limits)
+    findings = await read_findings(ports, breaker_id, means.limits)
+    plain = budget_finding(snapshot, breaker_id, means.catalogue)
+    return Checked(findings, bool(override) and plain.ok is not True)
 
 
 async def own_probes(

@@ -14,10 +14,11 @@ from typing import Any, Final
 from backends.audit_log import append
 from backends.signing import SigningKey
 from cockpit.authority.decisions import record_outcome
-from cockpit.authority.entries import Proof, author_of, new_entry
+from cockpit.authority.entries import Author, Proof, author_of, new_entry
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.words import WORDS
 from cockpit.authority.world import World
+from cockpit.domain.audit import Action
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Document, parse_document
 from cockpit.domain.refusals import Code, Refusal
@@ -33,7 +34,8 @@ _DECIDED: Final = (
 )
 _BREAKER: Final = """
 UPDATE breakers
-   SET redis_run_id = $2, counter = $3, document = $4, state = $5, since = clock_timestamp(), actor = $6,
+   SET redis_run_id = $2, counter = $3, document = $4, state = $5,
+       since = CASE WHEN $11 THEN since ELSE clock_timestamp() END, actor = $6,
        reason = $7, notes = $8, event_id = $9, quiet_until = $10, review_due_at = NULL,
        updated_at = clock_timestamp()
  WHERE breaker_id = $1 AND (redis_run_id IS DISTINCT FROM $2 OR counter <= $3)
@@ -47,7 +49,14 @@ UPDATE probe_runs SET status = 'passed', passed = $2, verdict = $3, close_until 
 _RUN_VOID: Final = (
     "UPDATE probe_runs SET deadline = clock_timestamp() WHERE run_id = $1 AND status = 'running'"
 )
+_SAME_STATE: Final = frozenset({Transition.LIMIT, Transition.LIFT})
 _RUN_FREED: Final = "UPDATE probe_runs SET used_by = NULL WHERE used_by = $1"
+
+
+_LIFTED: Final = """
+UPDATE size_limits SET lifted_at = clock_timestamp(), lifted_by = $2
+ WHERE limit_id = $1::uuid AND breaker_id = $3 AND lifted_at IS NULL RETURNING share
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,8 @@ async def record_applied(connection: Any, key: SigningKey, row: CommitRow) -> in
         await connection.execute(
             _PASSED, extra["run_id"], extra["passed"], extra["verdict"], document.run_deadline
         )
+    if limit_id := extra.get("lifts"):
+        await record_lifted(connection, key, author_of(row.context["author"]), limit_id, row.breaker_id)
     outcome = Outcome(
         row.breaker_id,
         "done",
@@ -156,6 +167,22 @@ async def record_void(connection: Any, key: SigningKey, row: CommitRow, refusal:
     return entry.seq
 
 
+async def record_lifted(
+    connection: Any, key: SigningKey, author: Author, limit_id: str, breaker_id: BreakerId
+) -> int | None:
+    """Write that a person has ended a limit; the entry's sequence number, None where it was not in force."""
+    share = await connection.fetchval(_LIFTED, limit_id, author.user_id, breaker_id)
+    if share is None:
+        return None
+    payload = json.loads(author.payload)
+    details = {"limit_id": limit_id, "share": share, "notes": payload["notes"]}
+    entry = await append(
+        connection,
+        new_entry(key, author, Action.SIZE_LIMIT_LIFTED, payload["request_id"], breaker_id, details),
+    )
+    return entry.seq
+
+
 async def _note_breaker(connection: Any, row: CommitRow, document: Document) -> None:
     await connection.execute(
         _BREAKER,
@@ -169,4 +196,5 @@ async def _note_breaker(connection: Any, row: CommitRow, document: Document) -> 
         document.notes,
         document.event_id,
         document.quiet_until,
+        row.transition in _SAME_STATE,
     )

@@ -25,6 +25,7 @@ from cockpit.authority.losses import Known, doubt_of, record_loss
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.rules import doubts
 from cockpit.authority.scenes import read_scene
+from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
@@ -116,7 +117,7 @@ class Restoration:
         details = {"requested_by": command.login, "request_id": command.request_id, "automatic": False}
         items = [
             replace(item, guard=allowed, recheck=allowed)
-            for item in self._drafts(world, grants, details, scene.postgres_now)
+            for item in await self._drafts(world, grants, details, scene.postgres_now)
         ]
         results = await self._commit(items)
         restored = [item.breaker_id for item, result in zip(items, results, strict=True) if result.applied]
@@ -183,7 +184,7 @@ class Restoration:
         if grants and fault:
             means.health.changed("restore", f"held: {fault}")
             return bool(rest)
-        items = self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
+        items = await self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
         results = await self._commit(items)
         if results:
             applied = sum(result.applied for result in results)
@@ -218,10 +219,12 @@ class Restoration:
                     State.OPEN.value,
                 )
 
-    def _drafts(
+    async def _drafts(
         self, world: World, grants: Sequence[Known], details: dict[str, Any], postgres_now: datetime
     ) -> list[Loosening]:
         means = self._means
+        async with means.pool.acquire() as connection:
+            in_force = await limits_in_force(connection)
         out = []
         for item in grants:
             document = read_document(item.raw, means.keyring)
@@ -243,6 +246,7 @@ class Restoration:
                     message=f"{item.breaker_id} restored.",
                     quiet_until=document.quiet_until,
                     pin_ancestors=False,
+                    size=means.sizes.size(item.breaker_id, in_force),
                 )
             )
         return out

@@ -10,12 +10,20 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
-from cockpit.authority.approval import Approval, approval_of, await_approval, check_approver
+from cockpit.authority.approval import Approval, approval_of, await_approval
+from cockpit.authority.at_commit import left_to_commit, still_allowed, stop
 from cockpit.authority.commit import commit
 from cockpit.authority.decisions import Asked, refuse
-from cockpit.authority.identity import Standing, authorise
 from cockpit.authority.loosening import Loosening, Step, draft
 from cockpit.authority.means import Means
+from cockpit.authority.override import (
+    Override,
+    bad_reason,
+    break_glass,
+    override_of,
+    override_of_run,
+    unreviewed,
+)
 from cockpit.authority.proof import Readers, live_findings, own_probes, probes_refusal
 from cockpit.authority.rules import (
     Scene,
@@ -26,13 +34,13 @@ from cockpit.authority.rules import (
     needs_approval,
     rate_refusal,
 )
-from cockpit.authority.scenes import read_scene, standing_and_pending
+from cockpit.authority.scenes import read_scene
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.checklist import Finding
 from cockpit.domain.commands import Command
-from cockpit.domain.permissions import Identity, Permission
-from cockpit.domain.refusals import Code, Refusal, Refused
+from cockpit.domain.permissions import Identity
+from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.states import Transition
 
 AUDIT_WAIT_S: Final = 1.0
@@ -78,12 +86,16 @@ class Resumption:
         self, asked: Asked, command: Command, identity: Identity, approval: Approval | None
     ) -> None:
         means, limits = self._means, self._means.limits
-        (world, scene, reason), findings = await asyncio.gather(
+        stop(bad_reason(command))
+        (world, scene, reason), checked = await asyncio.gather(
             self._audited_scene(command.breaker_id),
-            live_findings(means, self._readers, command.breaker_id),
+            live_findings(means, self._readers, command.breaker_id, command.reason),
         )
-        _stop(half_open_refusal(command, scene, limits))
-        _stop(checklist_refusal(findings))
+        stop(half_open_refusal(command, scene, limits))
+        stop(checklist_refusal(checked.findings))
+        override = override_of(command)
+        used = override if checked.overridden else None
+        await self._reviewed(used)
         if needs_approval(command.breaker_id, limits) and approval is None:
             await await_approval(means, asked, command, identity)
             return
@@ -99,23 +111,27 @@ class Resumption:
             author=asked.author(identity.role.value),
             notes=command.notes,
             reason=reason,
-            deadline_in=_left(asked, approval, limits.commit_deadline_s, scene.postgres_now),
+            deadline_in=left_to_commit(asked, approval, limits.commit_deadline_s, scene.postgres_now),
             postgres_now=scene.postgres_now,
             details={
                 "run_id_of_probes": run_id,
                 "probes": list(probes),
                 "checked": list(command.checked),
-                "checklist": _lines(findings),
+                "checklist": _lines(checked.findings),
                 "approval": approval.details() if approval else None,
+                "override": override.details(used is not None) if override else None,
             },
-            message=f"{command.breaker_id} is HALF_OPEN · PROBING; run the probes now.",
+            message=f"{command.breaker_id} is HALF_OPEN · PROBING; run the probes now."
+            + _said(override, used),
             run_deadline=world.now + timedelta(seconds=limits.run_deadline_s),
             request_ids=(command.request_id, *((approval.approval_id,) if approval else ())),
             extra={"run_id": run_id},
         )
 
         async def guard(connection: Any) -> None:
-            await self._still_allowed(connection, command, approval)
+            await still_allowed(means, connection, command, approval, used)
+            if used is not None:
+                await break_glass(connection, used, command.breaker_id)
             epoch = item.document.epoch
             begun = await connection.fetchval(
                 _RUN,
@@ -133,25 +149,31 @@ class Resumption:
             if begun is None:
                 raise Refused(Code.RUN_EXISTS, "This epoch had its probe run.", "Trip it again first.")
 
-        await commit(means, self._armed(item, command, guard, approval))
+        await commit(means, self._armed(item, command, guard, approval, used))
 
     async def _close(self, asked: Asked, command: Command, identity: Identity) -> None:
         means, limits = self._means, self._means.limits
         world, scene, reason = await self._audited_scene(command.breaker_id)
         async with means.pool.acquire() as connection:
-            _stop(close_refusal(command, scene) or doubts(scene, limits))
+            stop(close_refusal(command, scene) or doubts(scene, limits))
             approval = await self._approval(connection, scene)
             slots = await connection.fetchrow(_LAST_SLOT)
-            _stop(rate_refusal(slots["last"], slots["now"], limits))
-        findings = await live_findings(means, self._readers, command.breaker_id)
-        _stop(checklist_refusal(findings))
+            stop(rate_refusal(slots["last"], slots["now"], limits))
+            override = await override_of_run(connection, scene)
+            size = await means.sizes.of(connection, command.breaker_id)
+        checked = await live_findings(
+            means, self._readers, command.breaker_id, override.reason if override else ""
+        )
+        stop(checklist_refusal(checked.findings))
+        used = override if checked.overridden else None
+        await self._reviewed(used)
         answers = await own_probes(means, self._readers, world, command.breaker_id)
-        _stop(probes_refusal(answers, min(limits.probes_required, len(answers))))
+        stop(probes_refusal(answers, min(limits.probes_required, len(answers))))
         run = scene.run
         if run is None or run.close_until is None:
             raise Refused(Code.PROBES, "There is no passed probe run.")
         left = min(
-            _left(asked, None, limits.commit_deadline_s, scene.postgres_now),
+            left_to_commit(asked, None, limits.commit_deadline_s, scene.postgres_now),
             run.close_until - scene.postgres_now,
             approval.expires_at - scene.postgres_now if approval else timedelta.max,
         )
@@ -171,7 +193,8 @@ class Resumption:
             details={
                 "run_id_of_probes": run.run_id,
                 "passed": run.passed,
-                "checklist": _lines(findings),
+                "checklist": _lines(checked.findings),
+                "override": override.details(used is not None) if override else None,
                 "own_probes": [
                     f"{each.name}: {'passed' if each.passed else 'failed'}: {each.detail}" for each in answers
                 ],
@@ -179,23 +202,26 @@ class Resumption:
             },
             message=(
                 f"{command.breaker_id} is QUIET_PERIOD · LIMITED for {limits.quiet_period_s:g} s, "
-                "then CLOSED · TRADING."
+                f"then CLOSED · TRADING.{_said(used, used)}"
             ),
+            size=size,
             quiet_until=began + timedelta(seconds=limits.quiet_period_s),
             request_ids=(command.request_id,),
         )
 
         async def guard(connection: Any) -> None:
-            await self._still_allowed(connection, command, approval)
+            await still_allowed(means, connection, command, approval, used)
+            if used is not None:
+                await break_glass(connection, used, command.breaker_id)
             slots = await connection.fetchrow(_LAST_SLOT)
-            _stop(rate_refusal(slots["last"], slots["now"], limits))
+            stop(rate_refusal(slots["last"], slots["now"], limits))
             if await connection.fetchval(_USE, run.run_id, command.request_id) is None:
                 raise Refused(
                     Code.PROBES, "The probe run authorises no close any more.", "Trip it again first."
                 )
             await connection.execute(_SLOT, command.breaker_id, command.request_id)
 
-        await commit(means, self._armed(item, command, guard, approval))
+        await commit(means, self._armed(item, command, guard, approval, used))
 
     async def _audited_scene(self, breaker_id: BreakerId) -> tuple[World, Scene, str]:
         """The scene; a trip of this very moment is given a little time to be audited first."""
@@ -207,29 +233,26 @@ class Resumption:
                 return world, scene, reason
             await asyncio.sleep(0.02)
 
-    def _armed(self, item: Loosening, command: Command, guard: Step, approval: Approval | None) -> Loosening:
+    async def _reviewed(self, override: Override | None) -> None:
+        """One break-glass at a time: the last one is reviewed before the next (I23)."""
+        if override is not None:
+            async with self._means.pool.acquire() as connection:
+                stop(await unreviewed(connection, override))
+
+    def _armed(
+        self,
+        item: Loosening,
+        command: Command,
+        guard: Step,
+        approval: Approval | None,
+        override: Override | None,
+    ) -> Loosening:
         """The loosening with its checks; the last one also says when its people's grants end."""
 
         async def recheck(connection: Any) -> datetime | None:
-            return await self._still_allowed(connection, command, approval)
+            return await still_allowed(self._means, connection, command, approval, override)
 
         return replace(item, guard=guard, recheck=recheck)
-
-    async def _still_allowed(
-        self, connection: Any, command: Command, approval: Approval | None
-    ) -> datetime | None:
-        """Permission as of this very moment, of everybody whose authority this commit rests on, and no trip
-        that waits (I21, F9). When the first of these grants ends, by Postgres's clock; None for never."""
-        names = (command.breaker_id, *self._means.catalogue.ancestors(command.breaker_id))
-        standing, waits = await standing_and_pending(connection, command.login, names)
-        _, refusal = authorise(standing, command.login, Permission.RESET_CIRCUIT, command.breaker_id)
-        _stop(refusal)
-        ends = [_grant_end(standing, command)]
-        if approval is not None:
-            ends.append(await check_approver(connection, approval, command.breaker_id))
-        if waits:
-            raise Refused(Code.PENDING_TRIP, f"A trip of {waits} came in meanwhile.", "It comes first.")
-        return min((end for end in ends if end is not None), default=None)
 
     async def _approval(self, connection: Any, scene: Scene) -> Approval | None:
         """The approval that covers this run, where the breaker needs one."""
@@ -246,28 +269,11 @@ class Resumption:
         return approval
 
 
-def _stop(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise Refused(refusal.code, refusal.message, refusal.remedy)
-
-
-def _left(asked: Asked, approval: Approval | None, limit_s: float, now: datetime) -> timedelta:
-    """Time left to commit at `now`: a fixed while after the request, however long it stood in line, or after
-    the approval that released it.
-
-    Raises:
-        Refused: none.
-    """
-    if approval is not None:
-        return timedelta(seconds=min(limit_s, approval.left_s))
-    left: timedelta = asked.submitted_at + timedelta(seconds=limit_s) - now
-    if left <= timedelta(0):
-        raise Refused(Code.EXPIRED, "Its turn came too late: its commit deadline has passed.", "Ask again.")
-    return left
-
-
-def _grant_end(standing: Standing | None, command: Command) -> datetime | None:
-    return standing.until(Permission.RESET_CIRCUIT, command.breaker_id) if standing else None
+def _said(override: Override | None, used: Override | None) -> str:
+    """What became of a reason to pass over the error budgets."""
+    if used is not None:
+        return " Error budgets are overridden: somebody else must acknowledge the incident that this opened."
+    return " The override is recorded and was not needed: no budget stands in the way." if override else ""
 
 
 def _lines(findings: Sequence[Finding]) -> Mapping[str, str]:

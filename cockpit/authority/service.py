@@ -24,12 +24,17 @@ from cockpit.authority.entries import AUTHORITY
 from cockpit.authority.faults import Fault, no_fault
 from cockpit.authority.lease import Fenced, Lease, take_lease
 from cockpit.authority.means import Doubt, Means
+from cockpit.authority.objectives import EVERY_S, Objectives, SloReader
+from cockpit.authority.pool import SESSION, open_pool
 from cockpit.authority.proof import Readers
+from cockpit.authority.size_share import Sizes
 from cockpit.authority.status import Health
 from cockpit.authority.term import Term
+from cockpit.authority.waiting import first_of, sleep_unless
 from cockpit.authority.world import WorldReader
 from cockpit.config import BadSettings, Settings
 from cockpit.domain.refusals import Refused
+from cockpit.objectives import open_objectives
 
 log: Final = logging.getLogger("cockpit.authority")
 TURN_S: Final = 0.1
@@ -40,14 +45,25 @@ DEAF_S: Final = 10.0
 FINISH_S: Final = 5.0
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 INBOX: Final = "cockpit_inbox"
-_SESSION: Final = {"idle_in_transaction_session_timeout": "3000", "application_name": "cockpit authority"}
 _AWAY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Refused)
 
 
 class Authority:
-    """One process of the service. `acting` is set while it holds the lease, `turned` after each turn."""
+    """One process of the service. `acting` is set while it holds the lease. `objectives` stands in for the
+    reader that the settings describe.
 
-    def __init__(self, settings: Settings, fault: Fault = no_fault, holder: str | None = None) -> None:
+    Raises:
+        BadSettings: a setting, a key or a file of objectives cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        fault: Fault = no_fault,
+        holder: str | None = None,
+        objectives: SloReader | None = None,
+        objectives_every_s: float = EVERY_S,
+    ) -> None:
         login = settings.credentials(AUTHORITY)
         if login.signing_key is None:
             raise BadSettings("logins.authority.signing_key: not set; name the authority's key file")
@@ -59,6 +75,8 @@ class Authority:
             raise BadSettings(f"authority_keys: does not hold the authority's own key {self._key.key_id}")
         self._keyring = KeyRing(keys)
         self._fault = fault
+        self._objectives = objectives or open_objectives(settings, login.postgres_dsn)
+        self._objectives_every_s = objectives_every_s
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}:{time.time_ns() % 10**9}"
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
@@ -68,6 +86,12 @@ class Authority:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Act or stand by until `stop`, then release the lease."""
+        try:
+            await self._serve_terms(stop)
+        finally:
+            await self._objectives.close()
+
+    async def _serve_terms(self, stop: asyncio.Event) -> None:
         failures = 0
         while not stop.is_set():
             began = time.monotonic()
@@ -76,11 +100,11 @@ class Authority:
             except (Doubt, Fenced, *_AWAY) as error:
                 failures = 0 if time.monotonic() - began > 10 else failures + 1
                 log.warning("term ended: %s", _line(error))
-                await _sleep(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+                await sleep_unless(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
             except Exception:  # a fault of ours must not leave the desk without an authority
                 failures += 1
                 log.exception("term ended by an unexpected error")
-                await _sleep(stop, BACKOFF_S[-1])
+                await sleep_unless(stop, BACKOFF_S[-1])
             finally:
                 self.acting.clear()
                 self.means = None
@@ -88,7 +112,7 @@ class Authority:
     async def _serve(self, stop: asyncio.Event) -> None:
         settings, login = self._settings, self._login
         async with contextlib.AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(_pool(login.postgres_dsn))
+            pool = await stack.enter_async_context(open_pool(login.postgres_dsn))
             lease = await self._await_lease(pool, stop)
             if lease is None:
                 return
@@ -103,6 +127,7 @@ class Authority:
             if gateway is not None:
                 stack.push_async_callback(gateway.close)
             health = Health()
+            objectives = Objectives(self._objectives, health, self._objectives_every_s)
             evidence = Evidence(settings.evidence_url, settings.evidence_options)
             means = Means(
                 settings=settings,
@@ -115,6 +140,8 @@ class Authority:
                 reader=WorldReader(redis, settings.catalogue, self._keyring),
                 chain=ChainGuard(evidence, self._keyring, health.chain),
                 health=health,
+                objectives=objectives,
+                sizes=Sizes(objectives),
                 fault=self._fault,
             )
             await self._act(means, Readers(desk, gateway), waker, stop)
@@ -125,7 +152,7 @@ class Authority:
                 lease = await take_lease(connection, self._holder)
             if lease is not None:
                 return lease
-            await _sleep(stop, STANDBY_S)
+            await sleep_unless(stop, STANDBY_S)
         return None
 
     async def _act(self, means: Means, readers: Readers, waker: AuthorityRedis, stop: asyncio.Event) -> None:
@@ -137,6 +164,7 @@ class Authority:
             asyncio.create_task(term.renew_forever(), name="lease"),
             asyncio.create_task(self._listen(), name="inbox notices"),
             asyncio.create_task(self._watch_events(waker), name="trip events"),
+            asyncio.create_task(means.objectives.watch(), name="objectives"),
         ]
         try:
             await term.turn()  # what a predecessor left is settled before anything new is decided
@@ -166,11 +194,11 @@ class Authority:
         while not stop.is_set():
             self._asked.clear()
             await term.take_requests()
-            await _first_of(self._asked, stop, timeout_s=TURN_S)
+            await first_of(self._asked, stop, timeout_s=TURN_S)
 
     async def _pause(self, term: Term, stop: asyncio.Event) -> None:
         """Until something happens. A turn that nothing called for lets loosenings under way go first."""
-        await _first_of(self._wake, stop, timeout_s=TURN_S)
+        await first_of(self._wake, stop, timeout_s=TURN_S)
         if not self._wake.is_set():
             await term.give_way()
 
@@ -183,14 +211,14 @@ class Authority:
             await asyncio.sleep(DEAF_S)
 
     async def _listen_until_flooded(self) -> None:
-        connection = await asyncpg.connect(self._login.postgres_dsn, timeout=5, server_settings=_SESSION)
+        connection = await asyncpg.connect(self._login.postgres_dsn, timeout=5, server_settings=SESSION)
         try:
             await connection.add_listener(INBOX, self._noticed)
             ended = asyncio.Event()
             connection.add_termination_listener(lambda *_: ended.set())
             while not ended.is_set():
                 self._notices = 0
-                await _first_of(ended, ended, timeout_s=WAKE_S)
+                await first_of(ended, ended, timeout_s=WAKE_S)
                 if self._notices > MOST_NOTICES:
                     return
             raise ConnectionError("the inbox's listener was closed")
@@ -224,9 +252,10 @@ async def run(
     stop: asyncio.Event,
     fault: Fault = no_fault,
     ready: Callable[[], None] | None = None,
+    objectives: SloReader | None = None,
 ) -> None:
     """Run the service until `stop` is set. `ready` is called when it acts for the first time."""
-    authority = Authority(settings, fault)
+    authority = Authority(settings, fault, objectives=objectives)
     work = asyncio.create_task(authority.run(stop))
     if ready is not None:
         await asyncio.wait(
@@ -239,10 +268,15 @@ async def run(
 
 @asynccontextmanager
 async def running_authority(
-    settings: Settings, fault: Fault = no_fault, wait_s: float = 10.0
+    settings: Settings,
+    fault: Fault = no_fault,
+    wait_s: float = 10.0,
+    objectives: SloReader | None = None,
+    objectives_every_s: float = EVERY_S,
 ) -> AsyncIterator[Authority]:
     """An authority inside this process that acts already."""
-    authority, stop = Authority(settings, fault), asyncio.Event()
+    authority = Authority(settings, fault, None, objectives, objectives_every_s)
+    stop = asyncio.Event()
     work = asyncio.create_task(authority.run(stop))
     try:
         await asyncio.wait_for(authority.acting.wait(), wait_s)
@@ -250,41 +284,6 @@ async def running_authority(
     finally:
         stop.set()
         await asyncio.wait_for(work, wait_s)
-
-
-@asynccontextmanager
-async def _pool(dsn: str) -> AsyncIterator[Any]:
-    pool = await asyncpg.create_pool(
-        dsn,
-        min_size=4,
-        max_size=10,
-        timeout=5,
-        command_timeout=10,
-        server_settings=_SESSION,
-        reset=_as_it_is,
-    )
-    try:
-        yield pool
-    finally:
-        pool.terminate()
-
-
-async def _as_it_is(_connection: Any) -> None:
-    """No session of ours keeps settings or locks; an open transaction asyncpg itself ends."""
-
-
-async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
 
 
 def _line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from cockpit.domain.text import clean
 
 log: Final = logging.getLogger("cockpit.authority")
 KEPT_ALARMS: Final = 20
+UNREAD_S: Final = 15.0  # over this age a reading of the budgets counts for nothing
 
 
 @dataclass(slots=True)
@@ -26,6 +28,29 @@ class ChainHealth:
     full_verified_at: datetime | None = None
     fault: str | None = "not verified yet"
     damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class BudgetHealth:
+    """Whether error budgets are read. `began` is this process's clock at the last reading that came to
+    something; `why` what is wrong with the newest."""
+
+    began: float | None = None
+    read_at: datetime | None = None
+    objectives: int = 0
+    why: str | None = "not read yet"
+
+    def published(self) -> dict[str, object]:
+        age_s = None if self.began is None else round(time.monotonic() - self.began, 1)
+        old = age_s is None or age_s > UNREAD_S
+        why = self.why or (f"the last reading is {age_s:g} s old" if age_s is not None and old else None)
+        return {
+            "ok": why is None,
+            "read_at": rfc3339(self.read_at) if self.read_at else None,
+            "age_s": age_s,
+            "objectives": self.objectives,
+            "why": why,
+        }
 
 
 @dataclass(slots=True)
@@ -43,6 +68,7 @@ class Health:
     alarms: list[dict[str, str]] = field(default_factory=list)
     gateways: Mapping[str, object] = field(default_factory=dict)
     pending_trips: list[str] = field(default_factory=list)
+    budgets: BudgetHealth = field(default_factory=BudgetHealth)
     _said: dict[str, str] = field(default_factory=dict)
 
     def alarm(self, at: datetime, kind: str, breaker_id: BreakerId, message: str) -> None:
@@ -81,4 +107,5 @@ class Health:
             "gateways": dict(self.gateways),
             "pending_trips": list(self.pending_trips),
             "clock_skew_s": round(self.clock_skew_s, 3),
+            "budgets": self.budgets.published(),
         }

@@ -23,6 +23,7 @@ from cockpit.authority.recovery import settle_intents
 from cockpit.authority.restore import Restoration
 from cockpit.authority.resume import Resumption
 from cockpit.authority.runs import Runs
+from cockpit.authority.size_changes import SizeChanges
 from cockpit.authority.watch import Watch
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, ChainBroken
@@ -45,6 +46,7 @@ class Term:
         self._watch = Watch(means, self._drain)
         self._runs = Runs(means, self._drain)
         self._quiet = QuietPeriods(means)
+        self._size_changes = SizeChanges(means)
         self._anchors = Anchors(means)
         self._backlog = Backlog(means)
         self._settled = False
@@ -127,6 +129,8 @@ class Term:
         world = await means.reader.read()
         world = await self._hold_term(world)
         means.health.redis_run_id = world.run_id
+        async with means.pool.acquire() as connection:
+            await means.sizes.load(connection)
         if await self._restoration.step(world):
             world = await means.reader.read()
         if await use_genesis(means, world):
@@ -142,6 +146,7 @@ class Term:
             await self._drain.step(world)
         await self._runs.step(world)
         await self._quiet.step(world)
+        await self._size_changes.step(world)
 
     async def _hold_term(self, world: World) -> World:
         """Take the term in Redis before anything else is done there, again where it was lost."""

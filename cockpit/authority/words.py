@@ -1,4 +1,4 @@
-"""The names of a loosening's three audit entries, and of its stream entry."""
+"""The names of the three audit entries of a loosening (or a limit), and of its stream entry."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ WORDS: Final = {
     Transition.END_QUIET_PERIOD: Words(
         Action.QUIET_END_INTENT, Action.QUIET_END, Action.QUIET_END_VOID, "QUIET_ENDED"
     ),
+    Transition.LIMIT: Words(Action.LIMIT_INTENT, Action.LIMIT, Action.LIMIT_VOID, "LIMITED"),
+    Transition.LIFT: Words(Action.LIFT_INTENT, Action.LIFT, Action.LIFT_VOID, "LIFTED"),
     Transition.GENESIS: Words(Action.RESTORE_INTENT, Action.GENESIS, Action.RESTORE_VOID, "RESTORED"),
     Transition.RESTORE_CLOSED: Words(Action.RESTORE_INTENT, Action.RESTORE, Action.RESTORE_VOID, "RESTORED"),
     Transition.RESTORE_QUIET_PERIOD: Words(

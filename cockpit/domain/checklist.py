@@ -28,6 +28,7 @@ LIVE: Final = (
     Item("gateway", "Gateway healthy, no API error in the last 5 min", True),
     Item("positions", "Positions within their limits", True),
     Item("queue", "Authority's queue empty", True),
+    Item("error-budgets", "No error budget spent or unknown", True),
 )
 VOUCHED: Final = (
     Item("root-cause", "Root cause identified and fixed", False),

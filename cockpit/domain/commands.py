@@ -83,6 +83,11 @@ class Command:
     target: str | None = None
     ttl_s: int | None = None
 
+    @property
+    def permission(self) -> Permission | None:
+        """What the asker must be allowed to do; an override asks for more than a plain half-open."""
+        return Permission.OVERRIDE if self.kind is Kind.HALF_OPEN and self.reason else self.kind.permission
+
     def payload(self) -> dict[str, object]:
         """The fields that are canonicalised (RFC 8785) and signed."""
         return {

@@ -19,6 +19,8 @@ from cockpit.domain.trigger_reports import GuardSnapshot
 
 OPEN_STATUSES = frozenset({"new", "awaiting_approval", "committing"})
 CRITICAL = frozenset({"P0", "P1"})
+NO_OBSTACLE = frozenset({"trip", "override"})
+"""Sources of incidents that hold up no resume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class IncidentRow:
-    """`severity` P0 to P3; `source` 'trip' marks a person's own trip, which never holds up a resume."""
+    """`severity` P0 to P3; `source` 'trip' marks a person's own trip and 'override' a break-glass that awaits
+    its review; neither holds up a resume."""
 
     incident_id: str
     opened_at: datetime
@@ -113,8 +116,8 @@ class IncidentRow:
 
     @property
     def critical(self) -> bool:
-        """Unacknowledged, P0 or P1, and not a person's own trip."""
-        return self.severity in CRITICAL and self.status == "open" and self.source != "trip"
+        """Unacknowledged, P0 or P1, and neither a person's own trip nor an override of one."""
+        return self.severity in CRITICAL and self.status == "open" and self.source not in NO_OBSTACLE
 
 
 @dataclass(frozen=True, slots=True)

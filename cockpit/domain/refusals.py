@@ -28,6 +28,7 @@ class Code(StrEnum):
     AUDIT_BROKEN = "audit-broken"
     EVIDENCE = "evidence-unavailable"
     PENDING_TRIP = "pending-trip"
+    UNREVIEWED = "override-unreviewed"
     CLOCKS = "clocks-differ"
     EXPIRED = "expired"
     VOID = "void"

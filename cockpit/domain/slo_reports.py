@@ -120,7 +120,8 @@ Report = SloReport | ThresholdReport
 @dataclass(frozen=True, slots=True)
 class SloSnapshot:
     """Every objective at one moment. `at` is the database's clock where it could be read; `monotonic` this
-    process's. `faults` are what is wrong beyond single objectives: files, sources."""
+    process's. `faults` are what is wrong beyond single objectives: files, sources. What was sampled before
+    `simulated_before` was never measured: the past of a demo."""
 
     at: datetime
     monotonic: float
@@ -129,6 +130,14 @@ class SloSnapshot:
     thresholds: tuple[ThresholdReport, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     faults: tuple[str, ...] = ()
+    simulated_before: datetime | None = None
+
+    @property
+    def simulated(self) -> str:
+        """What is to be said of samples that were never measured; "" where all were."""
+        if self.simulated_before is None:
+            return ""
+        return f"samples before {self.simulated_before:%Y-%m-%d %H:%M} UTC are simulated"
 
     @property
     def reports(self) -> tuple[Report, ...]:

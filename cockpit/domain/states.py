@@ -56,6 +56,8 @@ class Transition(StrEnum):
     GENESIS = "GENESIS"
     RESTORE_CLOSED = "RESTORE_CLOSED"
     RESTORE_QUIET_PERIOD = "RESTORE_QUIET_PERIOD"
+    LIMIT = "LIMIT"  # the same state with a smaller size share
+    LIFT = "LIFT"  # the same state with a larger one
 
 
 TRANSITIONS: Final[dict[tuple[State, Transition], State]] = {
@@ -70,7 +72,15 @@ TRANSITIONS: Final[dict[tuple[State, Transition], State]] = {
     (State.OPEN, Transition.GENESIS): State.CLOSED,
     (State.OPEN, Transition.RESTORE_CLOSED): State.CLOSED,
     (State.OPEN, Transition.RESTORE_QUIET_PERIOD): State.QUIET_PERIOD,
+    (State.CLOSED, Transition.LIMIT): State.CLOSED,
+    (State.CLOSED, Transition.LIFT): State.CLOSED,
+    (State.QUIET_PERIOD, Transition.LIMIT): State.QUIET_PERIOD,
+    (State.QUIET_PERIOD, Transition.LIFT): State.QUIET_PERIOD,
 }
+TIGHTENING: Final = frozenset({Transition.TRIP, Transition.LIMIT})
+"""What waits for no second store (I6); everything else is a loosening and commits as one."""
+SIZED: Final = frozenset({State.CLOSED, State.QUIET_PERIOD})
+"""The states whose documents carry a share of normal size that means something."""
 
 
 class IllegalTransition(ValueError):

@@ -13,16 +13,19 @@ from datetime import datetime
 from typing import Final
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.budget_policy import budget_finding
 from cockpit.domain.checklist import LIVE, Finding
 from cockpit.domain.desk import OrderFigures
 from cockpit.domain.documents import parse_rfc3339
 from cockpit.domain.limits import Limits
 from cockpit.domain.refusals import Refused
+from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.text import clean
 from cockpit.operations.ports import DeskFigures, Ping, VenueGateway
 from cockpit.operations.probes import FEED_BOUND_S
 
 READ_S: Final = 3.0
+BUDGETS_S: Final = 2.5  # within READ_S: an override passes over objectives that give no answer, too
 ORDERS_S: Final = 30.0
 NEWEST_S: Final = 5.0
 _HEALTH_READS: Final = 3
@@ -43,7 +46,9 @@ class ChainState:
 @dataclass(frozen=True, slots=True)
 class ChecklistPorts:
     """`own_requests` is how many of the requests in the queue are the one that is being checked itself;
-    `chain` and the pings may raise `Refused`. `now` is the database's time."""
+    `chain` and the pings may raise `Refused`. `now` is the database's time. `objectives` reads the error
+    budgets (None: nothing that can be relied on was read, which fails; no port at all fails likewise);
+    `override` is a safety-admin's reason to pass over them."""
 
     redis_ping: Ping
     postgres_ping: Ping
@@ -54,6 +59,8 @@ class ChecklistPorts:
     catalogue: Catalogue
     now: Callable[[], datetime]
     own_requests: int = 0
+    objectives: Callable[[], Awaitable[SloSnapshot | None]] | None = None
+    override: str = ""
 
 
 async def read_findings(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limits) -> tuple[Finding, ...]:
@@ -67,6 +74,7 @@ async def read_findings(ports: ChecklistPorts, breaker_id: BreakerId, limits: Li
         "gateway": lambda: _gateway(ports),
         "positions": lambda: _positions(ports),
         "queue": lambda: _queue(ports),
+        "error-budgets": lambda: _budgets(ports, breaker_id),
     }
     return tuple(await asyncio.gather(*(_finding(item.item_id, readers[item.item_id]) for item in LIVE)))
 
@@ -204,3 +212,15 @@ async def _positions(ports: ChecklistPorts) -> Read:
 async def _queue(ports: ChecklistPorts) -> Read:
     others = max(0, await ports.figures.queue_length() - ports.own_requests)
     return others == 0, f"{others} waiting", "none"
+
+
+async def _budgets(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
+    snapshot = None
+    if ports.objectives is not None:
+        try:
+            async with asyncio.timeout(BUDGETS_S):
+                snapshot = await ports.objectives()
+        except (TimeoutError, Refused):
+            snapshot = None
+    found = budget_finding(snapshot, breaker_id, ports.catalogue, ports.override)
+    return found.ok, found.read, found.wanted

@@ -1,4 +1,5 @@
-"""Everything that goes through the authority: half-open, close, approve, restore, acknowledge.
+"""Everything that goes through the authority: half-open, close, approve, restore, acknowledge, limits on
+order size, exclusions from an error budget.
 
 One way for all: know who asks, refuse what the role forbids before anything else is looked at, sign, put it
 into the inbox, await the outcome. What is decided is decided by the authority; what is checked here only
@@ -10,32 +11,45 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import uuid4
 
+from cockpit.domain.adjustments import exclusion_target, share_text
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.desk import DeskSnapshot, RequestRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.limits import Limits
-from cockpit.domain.permissions import Identity, denial
-from cockpit.domain.refusals import EXIT_DONE, EXIT_REFUSED, Code, Refusal, Refused, StoreUnreachable
-from cockpit.operations.outcomes import Outcome, from_fields, refused, unknown
+from cockpit.domain.permissions import Identity, Permission, denial
+from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+from cockpit.operations.answers import outcome_of
+from cockpit.operations.outcomes import Outcome, refused, unknown
 from cockpit.operations.ports import Breakers, CommandSigner, Inbox
 
 RECORD_S: Final = 1.0
 _REPLY_MARGIN_S: Final = 1.0
+_NO_EPOCH: Final = frozenset({Kind.ACKNOWLEDGE, Kind.LIMIT, Kind.EXCLUDE, Kind.INCLUDE})
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asks for. `target` is the request that is approved or the incident acknowledged."""
+    """What a person asks for. `target` is the request that is approved, the incident acknowledged, a limit's
+    share or id, an exclusion's stretch or id. `reason` is a limit's token, or why a half-open shall pass over
+    spent error budgets."""
 
     kind: Kind
     breaker_id: BreakerId
     notes: str = ""
     checked: tuple[str, ...] = ()
     target: str | None = None
+    reason: str = ""
+
+    @property
+    def permission(self) -> Permission | None:
+        """What the asker must be allowed to do; an override asks for more than a plain half-open."""
+        overrides = self.kind is Kind.HALF_OPEN and bool(self.reason)
+        return Permission.OVERRIDE if overrides else self.kind.permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ async def ask(wish: Wish, ports: ResumePorts, now: datetime) -> Outcome:
         Refused: a store is unreachable, or the login is unknown to it, before anything was asked.
     """
     identity = await ports.inbox.identity()
-    permission = wish.kind.permission
+    permission = wish.permission
     refusal = denial(identity, permission, wish.breaker_id) if permission else None
     if refusal is not None:
         return await _denied(wish, identity, refusal, ports, now)
@@ -82,6 +96,33 @@ async def approve(request_id: str, notes: str, ports: ResumePorts, now: datetime
             "Ask again in a moment; `cockpit status` shows what awaits approval.",
         )
     return await ask(Wish(Kind.APPROVE, BreakerId(row.breaker_id), notes, target=request_id), ports, now)
+
+
+async def lift(limit_id: str, notes: str, ports: ResumePorts, now: datetime) -> Outcome:
+    """End a size limit, whatever breaker it is about.
+
+    Raises:
+        Refused: no such limit, or as `ask`.
+    """
+    return await ask(lift_wish(await _breaker_of(limit_id, "limit", ports), limit_id, notes), ports, now)
+
+
+async def include(exclusion_id: str, notes: str, ports: ResumePorts, now: datetime) -> Outcome:
+    """Take an exclusion back, whatever objective it is about.
+
+    Raises:
+        Refused: no such exclusion, or as `ask`.
+    """
+    breaker_id = await _breaker_of(exclusion_id, "exclusion", ports)
+    return await ask(include_wish(breaker_id, exclusion_id, notes), ports, now)
+
+
+async def _breaker_of(request_id: str, what: str, ports: ResumePorts) -> BreakerId:
+    """Limits and exclusions bear the id of the request that asked for them."""
+    row = await ports.inbox.outcome(request_id)
+    if row.breaker_id is None:
+        raise Refused(Code.UNKNOWN, f"There is no {what} {request_id}.", "`cockpit status` lists them.")
+    return BreakerId(row.breaker_id)
 
 
 async def record_denied(
@@ -130,8 +171,8 @@ def _absent(desk: DeskSnapshot) -> Refusal | None:
 
 
 async def _epoch(wish: Wish, ports: ResumePorts) -> Epoch | None:
-    """Which epoch the asker means. An acknowledgement is about no epoch."""
-    if wish.kind is Kind.ACKNOWLEDGE:
+    """Which epoch the asker means. What moves no breaker is about no epoch, and needs no Redis."""
+    if wish.kind in _NO_EPOCH:
         return None
     reading = (await ports.breakers.snapshot()).readings.get(wish.breaker_id)
     return reading.epoch if reading is not None else None
@@ -145,6 +186,7 @@ def _command(wish: Wish, login: str, epoch: Epoch | None, now: datetime) -> Comm
         login,
         now,
         epoch=epoch,
+        reason=wish.reason,
         notes=wish.notes,
         checked=wish.checked,
         target=wish.target,
@@ -175,51 +217,36 @@ async def _late_answer(command: Command, ports: ResumePorts, why: str) -> Outcom
     return outcome_of(row)
 
 
-def outcome_of(row: RequestRow) -> Outcome:
-    """What to tell a person about a request as its row stands."""
-    if row.status in ("new", "committing"):
-        return unknown(row.breaker_id, row.request_id, "the authority has not decided in time")
-    if row.status == "awaiting_approval":
-        return Outcome(
-            row.breaker_id,
-            "pending",
-            f"Awaits a second person: `cockpit approve {row.request_id}` by someone else who may resume "
-            f"{row.breaker_id}.",
-            EXIT_REFUSED,
-            event_id=row.request_id,
-            audit_seq=row.audit_seq,
-            postgres=True,
-        )
-    refusal = Refusal(_code(row), row.message or f"The request is {row.status}.", "")
-    exit_code = EXIT_DONE if row.status == "done" else refusal.exit_code
-    if row.outcome is not None:
-        return from_fields(row.outcome, exit_code)
-    if row.status == "done":
-        return Outcome(row.breaker_id, "done", row.message or "Done.", event_id=row.request_id, postgres=True)
-    return Outcome(
-        row.breaker_id,
-        "refused",
-        str(refusal),
-        exit_code,
-        event_id=row.request_id,
-        audit_seq=row.audit_seq,
-        postgres=True,
-    )
-
-
-def _code(row: RequestRow) -> Code:
-    plain = {
-        "expired": Code.EXPIRED,
-        "void": Code.VOID,
-        "denied": Code.DENIED,
-        "rejected": Code.BAD_SIGNATURE,
-    }
-    try:
-        return Code(row.code or "")
-    except ValueError:
-        return plain.get(row.status, Code.UNKNOWN)
-
-
 def restore_wish(notes: str) -> Wish:
     """A restore is about the whole platform."""
     return Wish(Kind.RESTORE, GLOBAL, notes)
+
+
+def half_open_wish(breaker_id: BreakerId, notes: str, checked: tuple[str, ...], override: str = "") -> Wish:
+    """Begin a probe run; `override` says why in spite of spent or unknown error budgets (break-glass)."""
+    return Wish(Kind.HALF_OPEN, breaker_id, notes, checked, reason=override)
+
+
+def limit_wish(breaker_id: BreakerId, share: Decimal, notes: str, reason: str = "") -> Wish:
+    """Cap order size in the breaker's scope at `share` of normal, 0 < share < 1. `reason` is a trip's token,
+    or the name of the rule where the guard asks.
+
+    Raises:
+        BadAdjustment: `share` is none.
+    """
+    return Wish(Kind.LIMIT, breaker_id, notes, target=share_text(share), reason=reason)
+
+
+def lift_wish(breaker_id: BreakerId, limit_id: str, notes: str) -> Wish:
+    """End a size limit of this breaker."""
+    return Wish(Kind.LIFT, breaker_id, notes, target=limit_id)
+
+
+def exclude_wish(breaker_id: BreakerId, slo: str, from_at: datetime, until_at: datetime, notes: str) -> Wish:
+    """Leave the events of `slo` in (from_at, until_at] out of its budget. `breaker_id` is the SLO's own."""
+    return Wish(Kind.EXCLUDE, breaker_id, notes, target=exclusion_target(slo, from_at, until_at))
+
+
+def include_wish(breaker_id: BreakerId, exclusion_id: str, notes: str) -> Wish:
+    """Take such an exclusion back. `breaker_id` is the SLO's own, or `global`."""
+    return Wish(Kind.INCLUDE, breaker_id, notes, target=exclusion_id)

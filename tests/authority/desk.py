@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from backends.signing import SignedCommand, canonical, sign_command
 from cockpit.config import Settings
+from cockpit.domain.audit import sha256_hex
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.checklist import VOUCHED
 from cockpit.domain.commands import Command, Kind
@@ -241,6 +243,23 @@ class Desk:
         assert begun.status == "done", begun.message
         await self.run_status(await self.probe(name, login), "passed")
         return await self.ask(Kind.CLOSE, name, login)
+
+    def hide_evidence(self) -> tuple[Path, Path]:
+        """Take the evidence store away: what takes its place is no folder."""
+        folder = Path(self.settings.evidence_url.removeprefix("file://"))
+        folder.mkdir(exist_ok=True)
+        hidden = folder.with_name("hidden")
+        folder.rename(hidden)
+        folder.touch()
+        return folder, hidden
+
+    def show_evidence(self, folder: Path, hidden: Path) -> None:
+        if hidden.exists():
+            folder.unlink()
+            hidden.rename(folder)
+
+    async def evidence_sha256(self, key: str) -> str:
+        return sha256_hex(await self.platform.evidence().get(key) or b"")
 
     async def actions(self, name: str | None = None) -> list[str]:
         async with self.platform.connection() as connection:

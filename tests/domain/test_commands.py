@@ -1,5 +1,6 @@
 """The signed request survives its own canonical form, and nothing else parses."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -91,3 +92,10 @@ def test_every_kind_but_the_record_of_a_denial_needs_a_permission() -> None:
     assert {Kind.HALF_OPEN.permission, Kind.CLOSE.permission, Kind.APPROVE.permission} == {
         Permission.RESET_CIRCUIT
     }
+
+
+def test_an_override_asks_for_more_than_a_plain_half_open() -> None:
+    plain = replace(COMMAND, kind=Kind.HALF_OPEN, reason="")
+    assert plain.permission is Permission.RESET_CIRCUIT
+    assert replace(plain, reason="the venue confirmed").permission is Permission.OVERRIDE
+    assert COMMAND.permission is Permission.TRIP_CIRCUIT

@@ -24,6 +24,7 @@ MATRIX = {
     Permission.RESTORE: ADMIN_ONLY,
     Permission.REANCHOR: ADMIN_ONLY,
     Permission.OVERRIDE: ADMIN_ONLY,
+    Permission.ADJUST_BUDGET: ADMIN_ONLY,
     Permission.ACK_INCIDENT: ACKNOWLEDGE,
 }
 

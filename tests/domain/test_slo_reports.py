@@ -392,3 +392,10 @@ def test_worst_come_first_and_ties_by_name() -> None:
     order = [each.name for each in worst_first(reports)]
     assert order == ["overspent", "spent", "broken", "old", "a", "b", "green"]
     assert [each.name for each in worst_first(reports[::-1])] == order
+
+
+def test_a_simulated_past_is_said() -> None:
+    snapshot = SloSnapshot(NOW, 0.0, SloBook())
+    assert snapshot.simulated == ""
+    said = dataclasses.replace(snapshot, simulated_before=datetime(2026, 1, 31, 12, 5, tzinfo=UTC)).simulated
+    assert said == "samples before 2026-01-31 12:05 UTC are simulated"

@@ -4,7 +4,17 @@ import itertools
 
 import pytest
 
-from cockpit.domain.states import TRANSITIONS, IllegalTransition, State, Transition, after, loosens, strictest
+from cockpit.domain.states import (
+    SIZED,
+    TIGHTENING,
+    TRANSITIONS,
+    IllegalTransition,
+    State,
+    Transition,
+    after,
+    loosens,
+    strictest,
+)
 
 
 def test_every_pair_is_either_in_the_table_or_refused() -> None:
@@ -22,7 +32,11 @@ def test_a_trip_is_legal_from_everywhere_and_leads_to_open(state: State) -> None
 
 
 def test_closed_is_reached_only_through_a_quiet_period_genesis_or_restore() -> None:  # I1, I11
-    into_closed = {move for (_, move), target in TRANSITIONS.items() if target is State.CLOSED}
+    into_closed = {
+        move
+        for (state, move), target in TRANSITIONS.items()
+        if target is State.CLOSED and state is not State.CLOSED
+    }
     assert into_closed == {Transition.END_QUIET_PERIOD, Transition.GENESIS, Transition.RESTORE_CLOSED}
     timers = {Transition.END_QUIET_PERIOD}
     assert {state for state, move in TRANSITIONS if move in timers} == {State.QUIET_PERIOD}
@@ -48,3 +62,11 @@ def test_each_state_is_shown_with_its_meaning_and_metric() -> None:
         "QUIET_PERIOD · LIMITED",
     ]
     assert [state.metric for state in State] == [0, 1, 2, 3]
+
+
+def test_a_change_of_size_moves_no_state_and_only_where_orders_are_let_through() -> None:
+    for move in (Transition.LIMIT, Transition.LIFT):
+        found = {state: target for (state, each), target in TRANSITIONS.items() if each is move}
+        assert found == {State.CLOSED: State.CLOSED, State.QUIET_PERIOD: State.QUIET_PERIOD}
+        assert set(found) == SIZED
+    assert {Transition.TRIP, Transition.LIMIT} == TIGHTENING  # I6

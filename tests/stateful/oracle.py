@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.states import State, strictest
@@ -29,8 +30,9 @@ class Pending:
 class Oracle:
     """The loosest state that each breaker may show. `counters` are the highest trip counters seen.
 
-    `restorable` holds what a restore may bring back after a loss; `unread` stands for a server of which no
-    authority has re-issued anything; `foreign` for a hand-written legacy key that nobody has answered yet.
+    `limits` are the size limits that an outcome has confirmed, by id. `restorable` holds what a restore may
+    bring back after a loss; `unread` stands for a server of which no authority has re-issued anything;
+    `foreign` for a hand-written legacy key that nobody has answered yet.
     """
 
     catalogue: Catalogue
@@ -41,6 +43,7 @@ class Oracle:
     closed_from: dict[BreakerId, float] = field(default_factory=dict)
     restorable: dict[BreakerId, State] = field(default_factory=dict)
     pending: list[Pending] = field(default_factory=list)
+    limits: dict[str, tuple[BreakerId, Decimal]] = field(default_factory=dict)
     unread: bool = False
     foreign: bool = False
 
@@ -54,6 +57,11 @@ class Oracle:
             return State.OPEN
         chain = (name, *self.catalogue.ancestors(name))
         return strictest(*(self._own(each) for each in chain))
+
+    def largest(self, name: BreakerId) -> Decimal:
+        """The largest share of normal size that an order of this breaker may have, whatever happened."""
+        chain = (name, *self.catalogue.ancestors(name))
+        return min((share for each, share in self.limits.values() if each in chain), default=Decimal(1))
 
     def _own(self, name: BreakerId) -> State:
         grant = self.grants[name]

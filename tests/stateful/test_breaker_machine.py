@@ -13,6 +13,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +28,10 @@ from cockpit.domain.commands import Kind
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Role
 from cockpit.domain.refusals import Refused
+from cockpit.domain.slos import Slo
 from cockpit.domain.states import State
 from cockpit.operations.outcomes import Outcome
+from tests.authority.budgets import FILLS, GREEN, ORANGE, ORDERS
 from tests.stateful.oracle import Oracle, Pending
 from tests.stateful.world import Running, World
 from tests.trading_platform import Template
@@ -69,6 +72,7 @@ FORBIDDEN = (
 DONE: Counter[str] = Counter()
 WHY: Counter[str] = Counter()
 
+SHARES = ("0.7", "0.5", "0.2")
 breakers = st.sampled_from(BREAKERS)
 people = st.sampled_from(PEOPLE)
 
@@ -207,6 +211,10 @@ class BreakerMachine(RuleBasedStateMachine):
     async def _calm(self) -> None:
         await self.world.settled()
         await self.world.acknowledge_all()
+        budgets = self.world.budgets
+        if None in budgets.left.values():
+            budgets.left = {name: left for name, left in budgets.left.items() if left is not None}
+            await budgets.seen()
 
     @rule(login=st.sampled_from(("admin1", "admin1b", "admin2", "operator1")), which=st.integers(0, 9))
     @only_if(lambda self: self.world.acting and self.oracle.pending)
@@ -344,6 +352,67 @@ class BreakerMachine(RuleBasedStateMachine):
 
         await self.world.until(over, f"the quiet period of {name} ended")
 
+    # Sizes: what limits them, and what gives them back.
+
+    @rule(name=breakers, login=people, share=st.sampled_from(SHARES))
+    @only_if(lambda self: self.world.acting and len(self.oracle.limits) < 6)
+    def limit(self, name: BreakerId, login: str, share: str) -> None:
+        self.do(self._limit(name, login, share))
+
+    async def _limit(self, name: BreakerId, login: str, share: str) -> None:
+        outcome = await self.world.ask(Kind.LIMIT, name, login, target=share)
+        DONE[f"limit {outcome.word}"] += 1
+        assert outcome.word != "done" or name != GLOBAL or login.startswith("admin")  # I22
+        if outcome.word == "done":
+            assert outcome.event_id is not None
+            self.oracle.limits[outcome.event_id] = (name, Decimal(share))
+
+    @rule(login=st.sampled_from(("operator1", "admin1", "monitor1")), which=st.integers(0, 9))
+    @only_if(lambda self: self.world.acting and self.oracle.limits)
+    def lift(self, login: str, which: int) -> None:
+        self.do(self._lift(login, sorted(self.oracle.limits)[which % len(self.oracle.limits)]))
+
+    @rule(name=breakers, share=st.sampled_from(SHARES), between=st.sampled_from(("", "trip")))
+    @only_if(lambda self: self.world.acting)
+    def limit_for_a_while(self, name: BreakerId, share: str, between: str) -> None:
+        """Once more, so that enough examples see a limit come and go."""
+        self.do(self._limit_for_a_while(name, share, between))
+
+    async def _limit_for_a_while(self, name: BreakerId, share: str, between: str) -> None:
+        before = set(self.oracle.limits)
+        await self._limit(name, "admin1", share)
+        self._check(await self.world.gate.survey(), "after a limit", watch=False)
+        if between:
+            await self._trip(name, "admin2")
+        await self.world.settled()
+        for limit_id in set(self.oracle.limits) - before:
+            await self._lift("admin1", limit_id)
+
+    async def _lift(self, login: str, limit_id: str) -> None:
+        name, share = self.oracle.limits.pop(limit_id)  # it may happen at any moment from here
+        outcome = await self.world.ask(Kind.LIFT, name, login, target=limit_id)
+        DONE[f"lift {outcome.word}"] += 1
+        if outcome.word == "refused":
+            self.oracle.limits[limit_id] = (name, share)
+            WHY[outcome.message[:60]] += 1
+        assert outcome.word != "done" or login != "monitor1"  # I22
+
+    @rule(slo=st.sampled_from((ORDERS, FILLS)), left=st.sampled_from((GREEN, ORANGE, None)))
+    def spend(self, slo: Slo, left: Decimal | None) -> None:
+        self.do(self._spend(slo, left))
+
+    async def _spend(self, slo: Slo, left: Decimal | None) -> None:
+        self.world.budgets.left[slo.name] = left
+        if not self.world.acting or self.oracle.unread:
+            return
+
+        async def obeyed() -> bool:
+            decision = (await self.world.gate.survey())[slo.breaker]
+            return left != ORANGE or decision.size_share <= Decimal("0.5")
+
+        await self.world.until(obeyed, "the size that the budget leaves")
+        DONE[f"budget {left}"] += 1
+
     # An attacker with every right of a person's login.
 
     @rule(name=breakers, login=people, what=st.sampled_from(FORBIDDEN), which=st.integers(0, 99))
@@ -460,7 +529,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule(
         name=breakers,
-        kind=st.sampled_from((Kind.HALF_OPEN, Kind.CLOSE, Kind.TRIP)),
+        kind=st.sampled_from((Kind.HALF_OPEN, Kind.CLOSE, Kind.TRIP, Kind.LIMIT, Kind.LIFT)),
         point=st.sampled_from(faults.POINTS),
     )
     @only_if(lambda self: self.world.acting)
@@ -479,6 +548,9 @@ class BreakerMachine(RuleBasedStateMachine):
             await self._trip(name, "admin1")
             await self._dies(running, "")
             return
+        if kind in (Kind.LIMIT, Kind.LIFT):
+            await self._crash_sizing(running, kind, name, point)
+            return
         command = await self.world.submit(kind, name, "admin1")
         await self._dies(running, command.request_id)
         row = await self.world.row(command.request_id, "admin1")
@@ -491,6 +563,26 @@ class BreakerMachine(RuleBasedStateMachine):
             self.oracle.begun(name, epoch)
         elif row.status == "done":
             self.oracle.closed(name, epoch, asked_at)
+
+    async def _crash_sizing(self, running: Running, kind: Kind, name: BreakerId, point: str) -> None:
+        limits = self.oracle.limits
+        if kind is Kind.LIFT and not limits:
+            running.trap.point = None
+            return
+        limit_id = min(limits, default="")
+        name, share = limits.pop(limit_id) if kind is Kind.LIFT else (name, Decimal("0.6"))
+        target = limit_id if kind is Kind.LIFT else str(share)
+        command = await self.world.submit(kind, name, "admin1", target=target)
+        await self._dies(running, command.request_id)
+        row = await self.world.row(command.request_id, "admin1")
+        DONE[f"crash {point}: {kind} {row.status}"] += 1
+        assert row.status in ("done", "void", "refused"), row
+        if kind is Kind.LIMIT:
+            assert row.outcome is not None and row.status == "done", row
+            if row.outcome["outcome"] == "done":
+                limits[command.request_id] = (name, share)
+        elif row.status != "done":
+            limits[limit_id] = (name, share)
 
     async def _dies(self, running: Running, request_id: str) -> None:
         async def over() -> bool:
@@ -598,6 +690,9 @@ class BreakerMachine(RuleBasedStateMachine):
             assert decision.effective_state.strictness >= loosest.strictness, (
                 f"{when}: {name} is {decision.effective_state}, at most {loosest} justified; {decision.why}"
             )  # I1, I4, I5
+            assert decision.size_share <= self.oracle.largest(name), (
+                f"{when}: {name} trades at {decision.size_share}, limited to {self.oracle.largest(name)}"
+            )
             if watch and decision.effective_state is State.QUIET_PERIOD:
                 assert 0 < decision.size_share < 1
 
@@ -644,6 +739,7 @@ LOOSENED: Final = {
     "CIRCUIT_BREAKER_RESET",
     "CIRCUIT_BREAKER_QUIET_END",
     "CIRCUIT_BREAKER_RESTORE",
+    "CIRCUIT_BREAKER_LIFT",
 }
 
 
@@ -671,3 +767,4 @@ def test_no_interleaving_loosens_what_nobody_proved(
     print(dict(DONE), dict(WHY))
     assert DONE["close done"] >= 3, DONE  # else nothing was tried
     assert DONE["half-open done"] >= 5, DONE
+    assert DONE["limit done"] >= 5 and DONE["lift done"] >= 2, DONE

@@ -35,6 +35,7 @@ from cockpit.operations import audit_verify, resume
 from cockpit.operations.audit_verify import VerifyPorts
 from cockpit.operations.outcomes import Outcome
 from cockpit.operations.resume import ResumePorts, Wish
+from tests.authority.budgets import EVERY_S, Scripted
 from tests.authority.desk import ALL, NOTES, Venue, venue
 from tests.trading_platform import Platform, Template, copy_platform, drop_platform
 
@@ -74,6 +75,7 @@ class World:
         self.runner = asyncio.Runner()
         self.template, self.folder, self.limits = template, folder, limits
         self.authorities: list[Running] = []
+        self.budgets = Scripted()
         self._inboxes: dict[str, PostgresStore] = {}
         self._breakers: dict[str, RedisStore] = {}
 
@@ -107,7 +109,8 @@ class World:
 
     async def start(self, holder: str, wait: bool = True) -> Running:
         trap = Trap()
-        authority, stop = Authority(self.settings, trap, holder=holder), asyncio.Event()
+        authority = Authority(self.settings, trap, holder, self.budgets, EVERY_S)
+        stop = asyncio.Event()
         work = asyncio.create_task(authority.run(stop))
         running = Running(holder, authority, work, stop, trap)
         self.authorities.append(running)
@@ -156,7 +159,7 @@ class World:
 
     async def ask(self, kind: Kind, name: BreakerId, login: str, **more: Any) -> Outcome:
         checked = ALL if kind is Kind.HALF_OPEN else ()
-        wish = Wish(kind, name, NOTES, more.pop("checked", checked), more.pop("target", None))
+        wish = Wish(kind, name, NOTES, more.pop("checked", checked), more.pop("target", None), **more)
         return await resume.ask(wish, await self.ports(login), datetime.now(UTC))
 
     async def approve(self, request_id: str, login: str) -> Outcome:
