@@ -1,4 +1,4 @@
-"""The plant's books in Postgres: orders, positions, automations, samples, reconciliations. Written in
+"""The plant's books in Postgres: orders, positions, ledger, automations, samples, reconciliations. Written in
 batches.
 
 Nothing here holds up an order: while Postgres is away, what is to be written waits in memory (of an order
@@ -12,17 +12,21 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 import asyncpg
 
+from cockpit.demo import ledger
+from cockpit.demo.accounts import Account, Fill
 from cockpit.demo.market import LISTINGS
-from cockpit.demo.orders import Order, OrderStatus, Position
+from cockpit.demo.orders import Order, Position
+from cockpit.demo.slis import Sample
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING: Final = 20_000
-_FINAL: Final = frozenset({OrderStatus.FILLED, OrderStatus.REJECTED, OrderStatus.CANCELLED})
+_PATIENCE_S: Final = 5.0
 
 _ORDERS: Final = """
 INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, reject_reason,
@@ -51,13 +55,12 @@ SET breaker_id = excluded.breaker_id, status = excluded.status, reason = exclude
     updated_at = clock_timestamp()
 """
 _SAMPLES: Final = """
-INSERT INTO sli_samples (sli, good, total, value)
-SELECT sli, good, total, good / total FROM unnest($1::text[], $2::numeric[], $3::numeric[]) AS s (sli, good,
-total) WHERE total > 0
+INSERT INTO sli_samples (sli, good, total, value, observed_at)
+SELECT * FROM unnest($1::text[], $2::numeric[], $3::numeric[], $4::float8[], $5::timestamptz[])
 """
 _RECONCILIATION: Final = """
-INSERT INTO reconciliation_runs (kind, status, started_at, finished_at, mismatches)
-VALUES ('position', $1, clock_timestamp(), clock_timestamp(), $2::jsonb)
+INSERT INTO reconciliation_runs (kind, status, started_at, finished_at, mismatches, engine_seq, ledger_seq)
+VALUES ('position', $1, $2, clock_timestamp(), $3::jsonb, $4, $5)
 """
 _PRUNE: Final = """
 DELETE FROM recent_orders WHERE order_id IN (
@@ -79,58 +82,86 @@ class Automation:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is held, its marks and the account, all of one moment."""
+
+    positions: Mapping[str, Position]
+    marks: Mapping[str, Decimal]
+    account: Account
+
+
 class Books:
-    """`dsn` is the plant's own login. Everything raises `OSError` or `asyncpg.PostgresError` while away."""
+    """`dsn` is the plant's own login. Everything raises `OSError` or `asyncpg.PostgresError` while away.
+
+    `ledger_seq` is the last settled fill.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: asyncpg.Connection | None = None
         self._orders: dict[str, Order] = {}
         self._automations: dict[str, Automation] = {}
-        self._settled = {"order_success": [0, 0], "latency": [0, 0]}
-        self._reconciliations: list[tuple[str, str]] = []
+        self._fills: list[Fill] = []
+        self._oldest: datetime | None = None  # of the stored fills that are not settled
+        self._reconciliations: list[tuple[object, ...]] = []
+        self.ledger_seq = 0
+
+    @property
+    def waiting(self) -> int:
+        """Orders whose last state is not in Postgres yet."""
+        return len(self._orders)
+
+    def settlement_lag_s(self) -> float:
+        """Age of the oldest fill that the ledger has not posted; 0 without one."""
+        oldest = self._oldest or next((fill.filled_at for fill in self._fills), None)
+        return 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
 
     def order(self, order: Order) -> None:
         """Note an order's newest state."""
         self._orders[order.order_id] = order
         if len(self._orders) > _MOST_WAITING:
             self._orders.pop(next(iter(self._orders)))
-        if order.status in _FINAL and order.status is not OrderStatus.CANCELLED and not order.paper:
-            success, latency = self._settled["order_success"], self._settled["latency"]
-            success[0] += order.status is OrderStatus.FILLED
-            latency[0] += (order.latency_ms or 0.0) <= 300
-            success[1] += 1
-            latency[1] += 1
+
+    def fill(self, fill: Fill) -> None:
+        """Note a fill for the ledger."""
+        self._fills.append(fill)
+        if len(self._fills) > _MOST_WAITING:
+            self._fills = ledger.coalesced(self._fills)
 
     def automations(self, rows: Sequence[Automation]) -> None:
         """Note the automations that changed."""
         self._automations |= {row.name: row for row in rows}
 
-    def reconciled(self, mismatches: Sequence[Mapping[str, str]]) -> None:
+    def reconciled(
+        self, mismatches: Sequence[Mapping[str, str]], started_at: datetime, engine_seq: int
+    ) -> None:
         """Note one reconciliation of the venue's positions with these books."""
-        self._reconciliations.append(("mismatch" if mismatches else "clean", json.dumps(list(mismatches))))
+        status = "mismatch" if mismatches else "clean"
+        self._reconciliations.append(
+            (status, started_at, json.dumps(list(mismatches)), engine_seq, self.ledger_seq)
+        )
         del self._reconciliations[:-100]
 
-    async def load(self) -> dict[str, Position]:
-        """Positions as an earlier run left them; orders that it left behind are closed as cancelled."""
+    async def load(self, prices: Mapping[str, Decimal]) -> Standing:
+        """What an earlier run left; orders that it left behind are closed as cancelled."""
         connection = await self._connected()
         await connection.execute(_LEFT_OVER)
-        rows = await connection.fetch("SELECT symbol, quantity, avg_price FROM positions")
-        return {
-            row["symbol"]: Position(row["symbol"], row["quantity"], row["avg_price"])
-            for row in rows
-            if row["symbol"] in LISTINGS
-        }
+        opened = await ledger.load(connection, prices)
+        self.ledger_seq, self._oldest = opened.ledger_seq, opened.oldest
+        return Standing(opened.positions, opened.marks, opened.account)
 
-    async def flush(self, positions: Mapping[str, Position] | None, prices: Mapping[str, Decimal]) -> None:
-        """Write what waits, and the positions where given, in one transaction."""
+    async def flush(self, standing: Standing, marks: bool = False) -> None:
+        """Write what waits in one transaction; with fills, or where `marks` asks for it, the standing too."""
         orders, automations, runs = self._orders, self._automations, self._reconciliations
-        if not (orders or automations or runs or positions):
+        fills = self._fills
+        if not (orders or automations or runs or fills or marks):
             return
-        connection = await self._connected()
-        self._orders, self._automations, self._reconciliations = {}, {}, []
+        # At once, before anything is awaited: the standing is of this moment, and so must be the fills.
+        self._orders, self._automations, self._reconciliations, self._fills = {}, {}, [], []
         try:
-            async with asyncio.timeout(5), connection.transaction():
+            connection = await self._connected()
+            async with asyncio.timeout(_PATIENCE_S), connection.transaction():
                 if orders:
                     await connection.execute(_ORDERS, *_order_columns(list(orders.values())))
                 if automations:
@@ -138,33 +169,63 @@ class Books:
                     await connection.execute(
                         _AUTOMATIONS, *_columns([(r.name, r.breaker_id, r.status, r.reason) for r in rows])
                     )
-                if positions:
-                    await connection.execute(_POSITIONS, *_position_columns(positions, prices))
-                for status, mismatches in runs:
-                    await connection.execute(_RECONCILIATION, status, mismatches)
+                if fills or marks:
+                    await connection.execute(_POSITIONS, *_position_columns(standing))
+                    await ledger.save(connection, standing.account)
+                if fills:
+                    await ledger.note(connection, fills)
+                for run in runs:
+                    await connection.execute(_RECONCILIATION, *run)
         except BaseException:
             self._orders = orders | self._orders
             self._automations = automations | self._automations
             self._reconciliations = runs + self._reconciliations
+            self._fills = fills + self._fills
             self.drop()
             raise
+        if fills:
+            self._oldest = self._oldest or fills[0].filled_at
 
-    async def sample(self) -> None:
-        """Write the SLI samples since the last ones, and forget orders older than two hours."""
+    async def settle(self, lag_s: float, double: int) -> int:
+        """Post what was filled `lag_s` ago or earlier, the first `double` fills twice; how many were."""
+        until = datetime.now(UTC) - timedelta(seconds=lag_s)
+        if self._oldest is None or self._oldest > until:
+            return 0
         connection = await self._connected()
-        settled, self._settled = self._settled, {name: [0, 0] for name in self._settled}
-        names, good, total = list(settled), [], []
-        for name in names:
-            good.append(Decimal(settled[name][0]))
-            total.append(Decimal(settled[name][1]))
-        async with asyncio.timeout(5):
-            await connection.execute(_SAMPLES, names, good, total)
+        async with asyncio.timeout(_PATIENCE_S):
+            settled = await ledger.settle(connection, until, double)
+        self.ledger_seq, self._oldest = settled.ledger_seq, settled.oldest
+        return settled.doubled
+
+    async def differences(self) -> dict[str, Decimal]:
+        """Where ledger and positions differ, as they are stored."""
+        connection = await self._connected()
+        async with asyncio.timeout(_PATIENCE_S):
+            return await ledger.differences(connection)
+
+    async def correct(self) -> None:
+        """Make the ledger right again."""
+        connection = await self._connected()
+        async with asyncio.timeout(_PATIENCE_S):
+            await ledger.correct(connection)
+
+    async def sample(self, samples: Sequence[Sample]) -> None:
+        """Write SLI samples, in one statement."""
+        connection = await self._connected()
+        rows = [(each.sli, each.good, each.total, each.value, each.observed_at) for each in samples]
+        async with asyncio.timeout(_PATIENCE_S):
+            await connection.execute(_SAMPLES, *_columns(rows))
+
+    async def prune(self) -> None:
+        """Forget orders older than two hours."""
+        connection = await self._connected()
+        async with asyncio.timeout(_PATIENCE_S):
             await connection.execute(_PRUNE)
 
     async def booked_quantities(self) -> dict[str, Decimal]:
         """The positions that the books hold, for reconciliation."""
         connection = await self._connected()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(_PATIENCE_S):
             rows = await connection.fetch("SELECT symbol, quantity FROM positions")
         return {row["symbol"]: row["quantity"] for row in rows}
 
@@ -192,39 +253,23 @@ def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
 
 
 def _order_columns(orders: Sequence[Order]) -> list[list[object]]:
-    return _columns(
-        [
-            (
-                order.order_id,
-                order.symbol,
-                order.strategy,
-                order.side.value,
-                order.quantity,
-                order.price,
-                order.status.value,
-                order.reject_reason,
-                order.latency_ms,
-                order.slippage,
-                order.paper,
-                order.reduce_only,
-                order.placed_at,
-                order.updated_at,
-            )
-            for order in orders
-        ]
-    )
+    names = (
+        "order_id symbol strategy side quantity price status reject_reason latency_ms slippage paper "
+        "reduce_only placed_at updated_at"
+    ).split()
+    return _columns([tuple(getattr(order, name) for name in names) for order in orders])
 
 
-def _position_columns(positions: Mapping[str, Position], prices: Mapping[str, Decimal]) -> list[list[object]]:
+def _position_columns(standing: Standing) -> list[list[object]]:
     return _columns(
         [
             (
                 position.symbol,
                 position.quantity,
                 position.avg_price,
-                prices.get(position.symbol),
+                standing.marks.get(position.symbol),
                 LISTINGS[position.symbol].max_position,
             )
-            for position in positions.values()
+            for position in standing.positions.values()
         ]
     )

@@ -13,12 +13,16 @@ class BadFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """All 0 means healthy.
+    """All 0 means healthy. A plant that starts again has none.
 
     `latency_ms`: added to every exchange with the venue. `reject_rate`: share of orders that the venue
     rejects. `slippage`: share by which fills are worse than the price. `feed_gap_s`: the feed stays silent
     for so long from now. `recon_drift`: share of the position limit by which the venue's positions differ
-    from the books.
+    from the books. `data_delay_s`: ticks go on arriving and are so old by their own time. `bad_tick_rate`:
+    share of ticks without a price. `settlement_lag_s`: fills settle so much later. `price_shock`: share by
+    which the marks, at which positions are valued, stand against each position. `ledger_violations`: so
+    many of the next fills are posted to the ledger twice. `position_runaway`: the venue executes an order
+    that nobody placed, which takes the first instrument's position to that multiple of its limit.
     """
 
     latency_ms: float = 0.0
@@ -26,6 +30,12 @@ class Faults:
     slippage: float = 0.0
     feed_gap_s: float = 0.0
     recon_drift: float = 0.0
+    data_delay_s: float = 0.0
+    bad_tick_rate: float = 0.0
+    settlement_lag_s: float = 0.0
+    price_shock: float = 0.0
+    ledger_violations: float = 0.0
+    position_runaway: float = 0.0
 
     def fields(self) -> dict[str, float]:
         return asdict(self)
@@ -37,7 +47,14 @@ _HIGHEST: Final[Mapping[str, float]] = {
     "slippage": 1,
     "feed_gap_s": 86_400,
     "recon_drift": 1,
+    "data_delay_s": 86_400,
+    "bad_tick_rate": 1,
+    "settlement_lag_s": 86_400,
+    "price_shock": 0.9,
+    "ledger_violations": 100,
+    "position_runaway": 3,
 }
+_WHOLE: Final = frozenset({"ledger_violations"})
 
 
 def with_changes(faults: Faults, changes: object) -> Faults:
@@ -54,4 +71,6 @@ def with_changes(faults: Faults, changes: object) -> Faults:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value <= _HIGHEST[name]:
             raise BadFault(f"{name} is not a number from 0 to {_HIGHEST[name]:g}")
+        if name in _WHOLE and value != int(value):
+            raise BadFault(f"{name} is not a whole number")
     return replace(faults, **{name: float(value) for name, value in changes.items()})

@@ -15,16 +15,18 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from backends.gate import Decision, Gate, OrderKind
 from backends.gate_ack import InFlight
 from cockpit.demo.faults import BadFault, Faults, with_changes
-from cockpit.demo.health import health
+from cockpit.demo.health import LedgerHealth, health
 from cockpit.demo.market import LISTINGS
-from cockpit.demo.orders import Order, Side
-from cockpit.demo.traders import new_order
+from cockpit.demo.measuring import Measuring
+from cockpit.demo.orders import Order, Side, new_order
+from cockpit.demo.serving import Measured
 from cockpit.demo.venue import Venue
 from cockpit.domain.text import clean
 
@@ -43,10 +45,19 @@ class Gateway:
     venue: Venue
     gate: Gate
     flight: InFlight
+    measuring: Measuring
     on_faults: Callable[[], None]
 
     async def health(self, request: Request) -> JSONResponse:
-        return JSONResponse(health(self.venue, await self.gate.survey()))
+        measured = self.measuring
+        books = LedgerHealth(measured.books.settlement_lag_s(), measured.violations)
+        survey = await self.gate.survey()
+        return JSONResponse(health(self.venue, survey, measured.bars.data_age_s, books))
+
+    async def metrics(self, request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        text, content_type = self.measuring.metrics.exposition(accept)
+        return Response(text, headers={"content-type": content_type})
 
     async def open_orders(self, request: Request) -> JSONResponse:
         return JSONResponse({"orders": [order.fields() for order in self.venue.resting.values()]})
@@ -57,7 +68,7 @@ class Gateway:
                 "symbol": symbol,
                 "quantity": str(self.venue.reported_quantity(symbol)),
                 "avg_price": None if position.avg_price is None else str(position.avg_price),
-                "mark_price": str(self.venue.market.price(symbol)),
+                "mark_price": str(self.venue.mark(symbol)),
                 "max_quantity": str(LISTINGS[symbol].max_position),
             }
             for symbol, position in self.venue.positions.items()
@@ -194,10 +205,10 @@ async def _internal(request: Request, error: Exception) -> JSONResponse:
     return _error(500, f"internal error: {type(error).__name__}")  # the server logs the rest
 
 
-Handler = Callable[[Request], Awaitable[JSONResponse]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build(gateway: Gateway) -> Starlette:
+def build(gateway: Gateway) -> ASGIApp:
     """The contract's routes."""
     routes: Mapping[tuple[str, str], Handler] = {
         ("GET", "/health"): gateway.health,
@@ -207,8 +218,10 @@ def build(gateway: Gateway) -> Starlette:
         ("POST", "/orders/cancel-all"): gateway.cancel_all,
         ("POST", "/positions/flatten"): gateway.flatten,
         ("GET PUT DELETE", "/faults"): gateway.faults,
+        ("GET", "/metrics"): gateway.metrics,
     }
-    return Starlette(
+    app = Starlette(
         routes=[Route(path, handler, methods=methods.split()) for (methods, path), handler in routes.items()],
         exception_handlers={HTTPException: _http_error, Exception: _internal},
     )
+    return Measured(app, frozenset(path for _, path in routes), gateway.measuring.metrics.request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -16,13 +17,25 @@ FEED_BOUND_S: Final = 2.0
 ROUND_TRIP_BOUND_MS: Final = 300.0
 SLIPPAGE_BOUND: Final = Decimal("0.005")
 ERRORS_WINDOW_S: Final = 300.0
+DATA_AGE_BOUND_S: Final = 30.0
+SETTLEMENT_BOUND_S: Final = 10.0
 
 
-def problems(venue: Venue) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class LedgerHealth:
+    """What the books measured: the settlement's lag, and violations of the ledger's invariant."""
+
+    settlement_lag_s: float
+    violations: int
+
+
+def problems(venue: Venue, data_age_s: float, ledger: LedgerHealth) -> list[str]:
     """What is wrong with the gateway's own side, one line each, worst first. Empty: healthy."""
     found = []
     if venue.market.feed_age_s > FEED_BOUND_S:
         found.append(f"market data is {venue.market.feed_age_s:.1f} s old (bound {FEED_BOUND_S:g} s)")
+    elif data_age_s > DATA_AGE_BOUND_S:
+        found.append(f"market data arrive {data_age_s:.0f} s old (bound {DATA_AGE_BOUND_S:.0f} s)")
     if venue.round_trip_ms > ROUND_TRIP_BOUND_MS:
         found.append(f"the venue takes {venue.round_trip_ms:.0f} ms (bound {ROUND_TRIP_BOUND_MS:.0f} ms)")
     rejected = sum(not accepted for _, accepted, _ in venue.checks)
@@ -34,13 +47,20 @@ def problems(venue: Venue) -> list[str]:
     drifted = [name for name in LISTINGS if venue.reported_quantity(name) != venue.positions[name].quantity]
     if drifted:
         found.append(f"the venue's positions differ from the books: {', '.join(drifted)}")
+    if ledger.violations:
+        found.append(f"the ledger violates its invariant ({ledger.violations} differences)")
+    lag = ledger.settlement_lag_s
+    if lag > SETTLEMENT_BOUND_S:
+        found.append(f"fills settle {lag:.0f} s late (bound {SETTLEMENT_BOUND_S:.0f} s)")
     return found
 
 
-def health(venue: Venue, survey: Mapping[BreakerId, Decision]) -> dict[str, object]:
+def health(
+    venue: Venue, survey: Mapping[BreakerId, Decision], data_age_s: float, ledger: LedgerHealth
+) -> dict[str, object]:
     """`GET /health`. `status` is `ok` or `degraded`, and about the gateway; whether trading is halted stands
     in `halt_reason` (the topmost breaker that is not CLOSED or QUIET_PERIOD, with its reason; null: none)."""
-    found = problems(venue)
+    found = problems(venue, data_age_s, ledger)
     halted = [
         (name, each) for name, each in survey.items() if each.effective_state in (State.OPEN, State.HALF_OPEN)
     ]

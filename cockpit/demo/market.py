@@ -1,11 +1,11 @@
-"""A small market: four prices that walk at random, and a feed that can fall silent."""
+"""A small market: four prices that walk at random, and a feed of ticks that can fall silent, lag or err."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 
@@ -30,7 +30,11 @@ LISTINGS: Final[Mapping[str, Listing]] = {
         Listing("ADA-USD", Decimal("0.45"), Decimal("0.0001"), Decimal(1), Decimal(2_500), Decimal(120_000)),
     )
 }
-_STEP: Final = 0.0004  # standard deviation of a relative price change per tick
+# A quiet market: about one per cent a day, so that what the plant holds never comes near its daily loss limit
+# by chance (tests/demo/test_quiet_market.py).
+_STEP: Final = 0.00002  # standard deviation of a relative price change per tick
+_PULL: Final = 0.0005  # back to the start per tick, so that a demo of many days stays in sight of it
+_RESUMES: Final = 0.2  # a price of an earlier run is gone on from if it is this near to the start
 
 
 def to_lot(listing: Listing, quantity: Decimal) -> Decimal:
@@ -38,46 +42,72 @@ def to_lot(listing: Listing, quantity: Decimal) -> Decimal:
     return quantity // listing.lot * listing.lot
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One price as the feed delivers it. `at` is the tick's own time, in seconds of the market's clock."""
+
+    symbol: str
+    at: float
+    price: Decimal
+
+
 class Market:
     """Prices by symbol, each on its tick. `clock` gives monotonic seconds; `random` decides the walk."""
 
     def __init__(self, random: random.Random, clock: Callable[[], float]) -> None:
         self._random = random
-        self._clock = clock
+        self.clock = clock
+        self._exact = {symbol: float(listing.start_price) for symbol, listing in LISTINGS.items()}
         self._prices = {symbol: listing.start_price for symbol, listing in LISTINGS.items()}
-        self._before = dict(self._prices)
+        self._before = dict(self._exact)
         self._ticked_at = clock()
         self._silent_until = 0.0
+        self.delay_s = 0.0
+        self.bad_tick_rate = 0.0
 
-    def advance(self) -> None:
-        """One tick of every price, unless the feed is silent."""
-        now = self._clock()
+    def go_on_from(self, prices: Mapping[str, Decimal]) -> None:
+        """Take up the prices of an earlier run, so that what is held keeps its value over a restart."""
+        for symbol, price in prices.items():
+            start = float(LISTINGS[symbol].start_price)
+            if abs(float(price) / start - 1) <= _RESUMES:
+                self._exact[symbol], self._prices[symbol] = float(price), price
+
+    def advance(self) -> Sequence[Tick]:
+        """One tick of every price; none while the feed is silent."""
+        now = self.clock()
         if now < self._silent_until:
-            return
-        self._before = dict(self._prices)
+            return ()
+        self._before = dict(self._exact)
+        ticks = []
         for symbol, listing in LISTINGS.items():
-            # Drawn back to the start, so that a demo of many days stays in sight of it.
-            drift = float(listing.start_price / self._prices[symbol] - 1) * 0.002
-            moved = self._prices[symbol] * Decimal(1 + drift + self._random.gauss(0, _STEP))
-            self._prices[symbol] = max(listing.tick, moved // listing.tick * listing.tick)
+            pull = (float(listing.start_price) / self._exact[symbol] - 1) * _PULL
+            self._exact[symbol] *= 1 + pull + self._random.gauss(0, _STEP)
+            steps = (Decimal(self._exact[symbol]) / listing.tick).to_integral_value(ROUND_HALF_EVEN)
+            price = max(listing.tick, steps * listing.tick)
+            bad = self.bad_tick_rate > 0 and self._random.random() < self.bad_tick_rate
+            if not bad:
+                self._prices[symbol] = price
+            ticks.append(Tick(symbol, now - self.delay_s, Decimal(0) if bad else price))
         self._ticked_at = now
+        return ticks
 
     def silence(self, seconds: float) -> None:
         """Stop the feed for so long from now; 0 lets it go on."""
-        self._silent_until = self._clock() + seconds if seconds > 0 else 0.0
+        self._silent_until = self.clock() + seconds if seconds > 0 else 0.0
 
     @property
     def silent_for_s(self) -> float:
         """What is left of a silence, 0 when the feed runs."""
-        return max(0.0, self._silent_until - self._clock())
+        return max(0.0, self._silent_until - self.clock())
 
     @property
     def feed_age_s(self) -> float:
-        return max(0.0, self._clock() - self._ticked_at)
+        """Since anything arrived, however old it was."""
+        return max(0.0, self.clock() - self._ticked_at)
 
     def price(self, symbol: str) -> Decimal:
         return self._prices[symbol]
 
     def rising(self, symbol: str) -> bool:
         """Whether the last tick did not lower the price."""
-        return self._prices[symbol] >= self._before[symbol]
+        return self._exact[symbol] >= self._before[symbol]

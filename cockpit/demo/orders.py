@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from uuid import uuid4
 
 
 class Side(StrEnum):
@@ -65,6 +66,20 @@ class Order:
             "reduce_only": self.reduce_only,
             "placed_at": self.placed_at.isoformat(),
         }
+
+
+def new_order(
+    symbol: str,
+    side: Side,
+    quantity: Decimal,
+    strategy: str | None = None,
+    paper: bool = False,
+    reduce_only: bool = False,
+) -> Order:
+    now = datetime.now(UTC)
+    return Order(
+        str(uuid4()), symbol, strategy, side, quantity, now, now, paper=paper, reduce_only=reduce_only
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import httpx
+
 from cockpit.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 LOGIN: Final = "operator1"
 BREAKER: Final = "instrument:BTC-USD"
-_WAIT_S: Final = 40.0
+SLOW_MS: Final = 900
+NEAR: Final = 0.5
+_WAIT_S: Final = 60.0
 _KEYS_BEGIN: Final = "<!-- keys:"
 _KEYS_END: Final = "<!-- keys end -->"
 
@@ -61,7 +65,7 @@ class Studio:
 
 
 async def draw(settings: Settings, docs: Path) -> None:
-    """Trip, verify, resume, each with its picture."""
+    """Trip, verify, resume, the error budgets, the triggers: each with its picture."""
     from cockpit.app import CockpitApp, open_desk
 
     app = CockpitApp(settings, settings.credentials(LOGIN), open_desk)
@@ -71,6 +75,7 @@ async def draw(settings: Settings, docs: Path) -> None:
         await _trip(studio)
         await studio.save("overview")
         await _resume(studio)
+        await _panels(studio)
 
 
 async def _trip(studio: Studio) -> None:
@@ -101,6 +106,35 @@ async def _resume(studio: Studio) -> None:
         lambda: (row := app.board.run(BREAKER)) is not None and len(row.results) >= 5, "the run"
     )
     await studio.save("probes")
+
+
+async def _panels(studio: Studio) -> None:
+    """The error budgets and the automatic triggers, while the venue is slow."""
+    app = studio.app
+    await studio.pilot.press("escape")
+    gateway = app.settings.gateway_url or ""
+    async with httpx.AsyncClient(base_url=gateway) as venue:
+        await venue.put("/faults", json={"latency_ms": SLOW_MS})
+        try:
+            await studio.pilot.press("2")
+            await studio.until(lambda: _some_budget_burns(app), "a burning error budget")
+            await studio.pilot.press("s", "home")
+            await studio.save("slos")
+            await studio.pilot.press("6")
+            await studio.until(lambda: _some_rule_is_near(app), "a rule near its threshold")
+            await studio.pilot.press("s", "home")
+            await studio.save("triggers")
+        finally:
+            await venue.delete("/faults")
+
+
+def _some_budget_burns(app: CockpitApp) -> bool:
+    return any(each.fired for each in (app.board.slos.slos if app.board.slos else ()))
+
+
+def _some_rule_is_near(app: CockpitApp) -> bool:
+    reports = app.board.guard.reports if app.board.guard is not None else ()
+    return any(each.fraction is not None and each.fraction >= NEAR for each in reports)
 
 
 def write_keys(readme: Path) -> None:

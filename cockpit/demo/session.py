@@ -1,4 +1,5 @@
-"""`cockpit demo`: embedded servers, the authority, the plant, and the screen or, headless, one line of JSON.
+"""`cockpit demo`: embedded servers, the authority, the plant, the guard, the exporter, and the screen or,
+headless, one line of JSON.
 
 Everything lies below one folder, which one demo holds at a time. A later start finds its history there.
 Whatever ends this process, nothing that it started lives on: servers and children die with it.
@@ -35,7 +36,7 @@ from cockpit.demo.servers import (
     ServerDidNotStart,
     Valkey,
 )
-from cockpit.demo.setup import prepare
+from cockpit.demo.setup import EXPORTER, GUARD, prepare
 from cockpit.domain.refusals import Refused
 from cockpit.domain.text import clean_lines
 
@@ -102,16 +103,14 @@ def _run(folder: Path, headless: bool, login: str | None) -> int:
         if login is not None:
             settings.credentials(login)  # says now, not after the start, that there is none of that name
 
-        _say("demo: starting the authority and the trading plant")
-        config = str(settings.path)
-        authority = Child("authority", "cockpit", ["authority", "--config", config], logs)
-        plant = Child("plant", "cockpit.demo.plant", ["--config", config], logs)
-        for child in (authority, plant):
+        _say("demo: starting the authority, the trading plant, the guard and the exporter")
+        children = _children(settings, logs)
+        for child in children:
             stack.callback(child.stop)
             child.start()
-        asyncio.run(_ready(settings, run_id, postgres.owner_dsn, (authority, plant)))
+        asyncio.run(_ready(settings, run_id, postgres.owner_dsn, children))
 
-        watch = Watch([valkey, postgres], [authority, plant], _say if headless else _log.warning)
+        watch = Watch([valkey, postgres], children, _say if headless else _log.warning)
         watch.start()
         stack.callback(watch.stop)
         if headless:
@@ -119,6 +118,18 @@ def _run(folder: Path, headless: bool, login: str | None) -> int:
         from cockpit.app import run as show
 
         return show(settings, login)
+
+
+def _children(settings: Settings, logs: Path) -> tuple[Child, ...]:
+    config = ["--config", str(settings.path)]
+    guard = ["guard", *config, "--login", settings.guard_login or GUARD]
+    exporter = ["exporter", *config, "--login", settings.exporter_login or EXPORTER]
+    return (
+        Child("authority", "cockpit", ["authority", *config], logs),
+        Child("plant", "cockpit.demo.plant", config, logs),
+        Child("guard", "cockpit", guard, logs),
+        Child("exporter", "cockpit", exporter, logs),
+    )
 
 
 def _serve(settings: Settings, redis_url: str, postgres_dsn: str) -> int:

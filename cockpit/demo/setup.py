@@ -7,19 +7,26 @@ import json
 import random
 import re
 import socket
+import tomllib
 from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import asyncpg
 
 from backends.postgres_admin import PostgresAdmin
 from backends.redis_admin import RedisAdmin
 from backends.signing import SigningKey
 from cockpit.config import Settings, load_settings
+from cockpit.demo import past
 from cockpit.demo.market import LISTINGS
 from cockpit.demo.private_files import write_private
 from cockpit.demo.traders import STRATEGIES
 from cockpit.domain.breakers import Catalogue
+from cockpit.domain.documents import rfc3339
 from cockpit.domain.permissions import Role
 from cockpit.operations import administration
 from cockpit.operations.administration import Login
@@ -41,6 +48,7 @@ default_login = "operator1"
 evidence_url = {evidence_url}
 gateway_url = {gateway_url}
 spool_dir = "spool"
+metrics_port = {metrics_port}
 
 [catalogue]
 components = {components}
@@ -57,9 +65,21 @@ names = ["plant"]
 [probes]
 default = ["redis-round-trip", "postgres-round-trip", "gateway-health", "paper-order", "latency"]
 
+# The demo begins with a month that nobody measured, and says so beside every budget.
+[slos]
+simulated_before = "{simulated_before}"
+
+[guard]
+login = "{guard}"
+
+[exporter]
+login = "{exporter}"
+
 [authority_keys]
 {key_id} = {public_key}
 """
+GUARD: Final = "automation1"
+EXPORTER: Final = "monitor1"
 
 
 async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Settings, str]:
@@ -75,6 +95,7 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
     held: dict[str, str | None] = {}
     if path.exists():
         _mend_addresses(folder, owner)
+        _complete(path)
         before = load_settings(path, env={})
         catalogue = before.catalogue
         held = {name: urlsplit(login.redis_url).password for name, login in before.logins.items()}
@@ -89,7 +110,9 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
             authority_key=keys["authority"],
             known=held,
         )
+        await run_sql(postgres_dsn, "plant.sql")
         if not path.exists():
+            simulated_before = await past.write(postgres_dsn)
             logins = [owner, *done.services]
             for name, (role, person) in OPERATORS.items():
                 login, _ = await administration.add_operator(
@@ -104,10 +127,20 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
                     public_b64=keys[name].public_b64,
                 )
                 logins.append(login)
-            write_private(path, _text(folder, catalogue, keys["authority"], logins))
+            write_private(path, _text(folder, catalogue, keys["authority"], logins, simulated_before))
     finally:
         await asyncio.gather(postgres.close(), redis.close())
     return load_settings(path, env={}), done.run_id
+
+
+async def run_sql(dsn: str, *names: str) -> None:
+    """Run SQL files of this package as the database's owner."""
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        for name in names:
+            await connection.execute(files("cockpit").joinpath("demo", name).read_text("utf-8"))
+    finally:
+        await connection.close()
 
 
 def _keys(folder: Path) -> dict[str, SigningKey]:
@@ -123,13 +156,19 @@ def _keys(folder: Path) -> dict[str, SigningKey]:
     return keys
 
 
-def _text(folder: Path, catalogue: Catalogue, authority: SigningKey, logins: list[Login]) -> str:
+def _text(
+    folder: Path, catalogue: Catalogue, authority: SigningKey, logins: list[Login], simulated_before: datetime
+) -> str:
     def names(scope: str) -> str:
         return json.dumps([n.partition(":")[2] for n in catalogue.ids if n.startswith(f"{scope}:")])
 
     head = _SETTINGS.format(
         evidence_url=json.dumps((folder / "evidence").as_uri()),
         gateway_url=json.dumps(f"http://{HOST}:{free_port()}"),
+        metrics_port=free_port(),
+        simulated_before=rfc3339(simulated_before),
+        guard=GUARD,
+        exporter=EXPORTER,
         components=names("component"),
         instruments=names("instrument"),
         strategies=names("strategy"),
@@ -163,6 +202,23 @@ def _mend_addresses(folder: Path, owner: Login) -> None:
         mended = re.sub(rf"(?<={re.escape(HOST)}:)(\d+)", lambda found: ports.get(found[1], found[1]), text)
         if mended != text:
             write_private(file, mended)
+
+
+def _complete(path: Path) -> None:
+    """Add what an older demo's settings lack: who guard and exporter are, and a port for the metrics; and
+    give the metrics another port where theirs is taken today."""
+    text = path.read_text("utf-8")
+    held = tomllib.loads(text)
+    port = held.get("metrics_port")
+    if port is None:
+        text = re.sub(r"(?m)^(?!#)", f"metrics_port = {free_port()}\n", text, count=1)
+    elif not is_free(port):
+        text = re.sub(rf"(?m)^metrics_port *= *{port}\b", f"metrics_port = {free_port()}", text, count=1)
+    for name, login in (("guard", GUARD), ("exporter", EXPORTER)):
+        if name not in held and login in held.get("logins", {}):
+            text = f'{text.rstrip()}\n\n[{name}]\nlogin = "{login}"\n'
+    if text != path.read_text("utf-8"):
+        write_private(path, text)
 
 
 def _port(url: str) -> int:

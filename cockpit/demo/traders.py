@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
-from uuid import uuid4
 
 from backends.gate import Decision, Gate, OrderKind
 from backends.gate_ack import InFlight
 from cockpit.demo.books import Automation
 from cockpit.demo.market import LISTINGS, Listing, to_lot
-from cockpit.demo.orders import Order, Side
+from cockpit.demo.orders import Side, new_order
 from cockpit.demo.venue import Venue
 from cockpit.domain.breakers import BreakerId, Catalogue, Scope, scope_of
 from cockpit.domain.states import State
@@ -23,25 +22,14 @@ from cockpit.domain.states import State
 STRATEGIES: Final = ("momentum", "market-making")
 _PAUSE_S: Final = 0.3
 _MOST_IN_FLIGHT: Final = 8
-_SOFT_LIMIT: Final = Decimal("0.7")
-
-
-def new_order(
-    symbol: str,
-    side: Side,
-    quantity: Decimal,
-    strategy: str | None = None,
-    paper: bool = False,
-    reduce_only: bool = False,
-) -> Order:
-    now = datetime.now(UTC)
-    return Order(
-        str(uuid4()), symbol, strategy, side, quantity, now, now, paper=paper, reduce_only=reduce_only
-    )
+_LEAN: Final = 0.25  # share of the position limit at which a strategy only reduces
 
 
 class Trader:
-    """One strategy over all instruments that the catalogue holds, several orders a second."""
+    """One strategy over all instruments that the catalogue holds, several orders a second.
+
+    `signalled` is told how many seconds each signal took that became an order.
+    """
 
     def __init__(
         self,
@@ -51,6 +39,7 @@ class Trader:
         gate: Gate,
         flight: InFlight,
         random: random.Random,
+        signalled: Callable[[str, float], None],
     ) -> None:
         self.strategy = strategy
         self._symbols = symbols
@@ -58,6 +47,7 @@ class Trader:
         self._gate = gate
         self._flight = flight
         self._random = random
+        self._signalled = signalled
         self._orders: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -74,12 +64,14 @@ class Trader:
             self._orders.clear()
 
     async def _trade(self, listing: Listing) -> None:
+        began = time.monotonic()
         with self._flight.order():
             decision = await self._gate.decide(listing.symbol, self.strategy)
             quantity = self._size(listing, decision)
             if quantity > 0:
                 order = new_order(listing.symbol, self._side(listing), quantity, self.strategy)
                 await self._venue.submit(order)
+                self._signalled(self.strategy, time.monotonic() - began)
 
     def _size(self, listing: Listing, decision: Decision) -> Decimal:
         if OrderKind.NEW not in decision.permits:
@@ -89,13 +81,20 @@ class Trader:
 
     def _side(self, listing: Listing) -> Side:
         held = self._venue.positions[listing.symbol].quantity
-        if abs(held) > listing.max_position * _SOFT_LIMIT:
-            return Side.SELL if held > 0 else Side.BUY
-        if self.strategy == "momentum":
-            follows = Side.BUY if self._venue.market.rising(listing.symbol) else Side.SELL
-            return follows if self._random.random() < 0.7 else follows.other
-        leans = Side.SELL if held > 0 else Side.BUY
-        return leans if self._random.random() < 0.6 else leans.other
+        rising = self._venue.market.rising(listing.symbol)
+        return chosen_side(self.strategy, listing, held, rising, self._random)
+
+
+def chosen_side(strategy: str, listing: Listing, held: Decimal, rising: bool, chance: random.Random) -> Side:
+    """What a strategy does next: the more is held, the likelier it is reduced."""
+    reduces = Side.SELL if held > 0 else Side.BUY
+    lean = min(1.0, float(abs(held) / listing.max_position) / _LEAN)
+    if chance.random() < lean:
+        return reduces
+    if strategy == "momentum":
+        follows = Side.BUY if rising else Side.SELL
+        return follows if chance.random() < 0.7 else follows.other
+    return reduces if chance.random() < 0.6 else reduces.other
 
 
 class Automations:

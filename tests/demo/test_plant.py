@@ -3,76 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
-import httpx
 import pytest
 
 from backends.gateway import Gateway, OrderNotPermitted
-from cockpit.demo.plant import Plant
 from cockpit.demo.setup import free_port
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.states import State
-from tests.trading_platform import Platform
+from tests.demo.trading import Trading, until
 
 BTC = BreakerId("instrument:BTC-USD")
-
-
-@dataclass
-class Trading:
-    platform: Platform
-    plant: Plant
-    gateway: Gateway
-    http: httpx.AsyncClient
-    db: Any
-
-    async def fetch(self, query: str, *arguments: object) -> list[Any]:
-        return list(await self.db.fetch(query, *arguments))
-
-    async def trip(self, breaker_id: str) -> None:
-        async with self.platform.redis_line() as line:
-            await line.command("INCR", f"trip:{breaker_id}")
-
-    async def acked(self) -> dict[str, Any]:
-        async with self.platform.redis_line() as line:
-            raw = await line.command("GET", "gate:ack:plant")
-        return dict(json.loads(raw)) if raw else {}
-
-
-async def until(condition: Callable[[], Awaitable[object]], limit_s: float = 8) -> None:
-    async with asyncio.timeout(limit_s):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-async def trading(platform: Platform) -> AsyncIterator[Trading]:
-    await platform.open_for_trading()
-    url = f"http://127.0.0.1:{free_port()}"
-    plant = Plant(replace(platform.settings, gateway_url=url), seed=7)
-    task = asyncio.create_task(plant.run())
-    async with (
-        platform.connection() as db,
-        Gateway(url) as gateway,
-        httpx.AsyncClient(base_url=url, trust_env=False) as http,
-    ):
-        made = Trading(platform, plant, gateway, http, db)
-
-        async def trades() -> bool:
-            assert not task.done(), task
-            return bool(await made.fetch("SELECT FROM recent_orders WHERE status = 'filled'"))
-
-        await until(trades)
-        yield made
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_trades_every_instrument_by_its_rights_only(trading: Trading) -> None:

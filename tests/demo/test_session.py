@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,6 +149,47 @@ def test_second_start_finds_its_history_and_trades_on(folder: Path) -> None:
         until(lambda: demo.orders() > orders + 3)
 
 
+def test_guard_and_exporter_run_as_logins_of_their_own(folder: Path) -> None:
+    with running(folder) as demo:
+        for words in ("cockpit guard", "cockpit exporter"):
+            assert demo.child(f"-m {words}")
+        settings = load_settings(Path(demo.ready["config"]), env={})
+        assert (settings.guard_login, settings.exporter_login) == ("automation1", "monitor1")
+        acting = "SELECT login FROM guard_lease WHERE expires_at > clock_timestamp()"
+        until(lambda: demo.query(acting) == "automation1")
+        url = f"http://127.0.0.1:{settings.metrics_port}/metrics"
+
+        def served() -> bool:
+            try:
+                return "breaker_state" in httpx.get(url, trust_env=False, timeout=5).text
+            except httpx.TransportError:
+                return False
+
+        until(served)
+
+
+def test_an_older_demo_s_settings_are_completed(folder: Path) -> None:
+    """As an earlier version wrote them: no metrics port, no guard, no exporter."""
+    config = folder / "config.toml"
+    text = re.sub(r"(?m)^metrics_port = .*\n", "", config.read_text())
+    text = re.sub(r"(?m)^\[(guard|exporter)\]\nlogin = .*\n+", "", text)
+    assert "metrics_port" not in text and "[guard]" not in text and "[exporter]" not in text
+    config.write_text(text)
+    with running(folder) as demo:
+        settings = load_settings(config, env={})
+        assert (settings.guard_login, settings.exporter_login) == ("automation1", "monitor1")
+        assert config.stat().st_mode & 0o777 == 0o600
+        port = settings.metrics_port
+        assert port != 8503
+        assert demo.child("-m cockpit guard")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with running(folder):
+            assert load_settings(config, env={}).metrics_port not in (port, 8503)
+
+
 def test_folder_in_use_is_refused(folder: Path) -> None:
     with running(folder) as demo:
         command = [sys.executable, "-m", "cockpit", "demo", "--headless", "--data-dir", str(folder)]
@@ -186,8 +228,12 @@ def test_what_dies_is_started_again(folder: Path) -> None:  # F1 F9 F24
         os.kill(plant, signal.SIGKILL)
         os.kill(authority, signal.SIGKILL)
         until(lambda: not alive(plant) and not alive(authority))
-        orders = demo.orders()
+        orders, killed_at = demo.orders(), demo.query("SELECT clock_timestamp()")
         until(lambda: demo.orders() > orders + 3)
+        # A killed plant's ledger is taken up as it was stored, with nothing half-written.
+        known = "SELECT max(value) FROM sli_samples WHERE sli = 'invariant_violations' AND observed_at > $1"
+        until(lambda: demo.query(known, killed_at) is not None)
+        assert demo.query(known, killed_at) == 0
 
         client = redis.Redis.from_url(demo.ready["redis_url"])
         before = client.info("server")["run_id"]

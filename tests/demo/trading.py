@@ -1,0 +1,102 @@
+"""A plant that trades on a test's platform, and what a test looks at it with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from backends.gateway import Gateway
+from cockpit.demo.plant import Plant
+from cockpit.demo.setup import free_port, run_sql
+from tests.trading_platform import Platform
+
+SAMPLES_S = 0.5
+
+
+@dataclass
+class Trading:
+    platform: Platform
+    plant: Plant
+    gateway: Gateway
+    http: httpx.AsyncClient
+    db: Any
+
+    async def fetch(self, query: str, *arguments: object) -> list[Any]:
+        return list(await self.db.fetch(query, *arguments))
+
+    async def now(self) -> Any:
+        return await self.db.fetchval("SELECT clock_timestamp()")
+
+    async def samples(self, sli: str, since: object = None) -> list[Any]:
+        """The samples of one SLI, newest first."""
+        return await self.fetch(
+            "SELECT good, total, value, observed_at FROM sli_samples WHERE sli = $1"
+            " AND observed_at > coalesce($2, '-infinity'::timestamptz) ORDER BY observed_at DESC",
+            sli,
+            since,
+        )
+
+    async def ledger_agrees(self) -> bool:
+        """Whether balances and unsettled fills add up to positions and cash, by this test's own sums."""
+        rows = await self.fetch(
+            "SELECT p.symbol FROM positions AS p WHERE p.quantity <>"
+            " coalesce((SELECT sum(quantity) FROM plant.balances AS b WHERE b.symbol = p.symbol), 0) +"
+            " coalesce((SELECT sum(quantity) FROM plant.unsettled AS u WHERE u.symbol = p.symbol), 0)"
+            " UNION ALL SELECT 'cash' FROM plant.account WHERE cash <>"
+            " (SELECT sum(cash) FROM (SELECT cash FROM plant.balances UNION ALL"
+            " SELECT cash FROM plant.unsettled) AS each)"
+        )
+        return not rows
+
+    async def trip(self, breaker_id: str) -> None:
+        async with self.platform.redis_line() as line:
+            await line.command("INCR", f"trip:{breaker_id}")
+
+    async def acked(self) -> dict[str, Any]:
+        async with self.platform.redis_line() as line:
+            raw = await line.command("GET", "gate:ack:plant")
+        return dict(json.loads(raw)) if raw else {}
+
+
+async def until(condition: Callable[[], Awaitable[object]], limit_s: float = 8) -> None:
+    async with asyncio.timeout(limit_s):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def trading_on(platform: Platform, seed: int = 7) -> AsyncIterator[Trading]:
+    """A plant that has filled an order. It ends in order at the end of the block."""
+    await run_sql(platform.owner.postgres_dsn, "plant.sql")
+    url = f"http://127.0.0.1:{free_port()}"
+    plant = Plant(replace(platform.settings, gateway_url=url), seed, SAMPLES_S)
+    async with (
+        platform.connection() as db,
+        Gateway(url) as gateway,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        made = Trading(platform, plant, gateway, http, db)
+        since = await made.now()
+        task = asyncio.create_task(plant.run())
+
+        async def trades() -> bool:
+            assert not task.done(), task
+            return bool(
+                await made.fetch(
+                    "SELECT FROM recent_orders WHERE status = 'filled' AND placed_at > $1", since
+                )
+            )
+
+        try:
+            await until(trades)
+            yield made
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
