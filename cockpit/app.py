@@ -5,14 +5,13 @@ Data comes in through the feeds only; what a person asks goes out through `cockp
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App
@@ -21,12 +20,11 @@ from textual.screen import Screen
 
 from cockpit.asking import is_dialog
 from cockpit.config import Credentials, Settings
-from cockpit.domain.refusals import Refused
-from cockpit.feeds import BreakersRead, DeskRead, Feed, IdentityRead, PostgresFeed, RedisFeed, SourceFailed
+from cockpit.connecting import Connecting, OpenDesk
+from cockpit.feeds import BreakersRead, DeskRead, IdentityRead, SlosRead, SourceFailed
 from cockpit.keymap import APP_KEYS, PANELS, remapping_faults
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
-from cockpit.showing import Showing
 from cockpit.style_sheet import SteadySheet
 from cockpit.terminal import EndWatch, unusable
 from themes import STYLE_SHEET, THEMES
@@ -41,16 +39,12 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 FIRST_FRAME_S = 0.5
-STATES_S = 0.25
 SETTLED_S = 3.0
 STATUS_S = 12.0
+_ERROR_OF = {"redis": "redis_error", "postgres": "desk_error", "objectives": "slos_error"}
 
 
-class OpenDesk(Protocol):
-    def __call__(self, settings: Settings, credentials: Credentials, redis: RedisStore | None) -> Desk: ...
-
-
-class CockpitApp(Showing, App[int]):
+class CockpitApp(Connecting, App[int]):
     """One login's screen. `open_desk` makes the stores; it is called after the first frame."""
 
     TITLE = "cockpit"
@@ -66,9 +60,6 @@ class CockpitApp(Showing, App[int]):
         self.settings = settings
         self.credentials = credentials
         self._open_desk = open_desk
-        self._feeds: list[Feed] = []
-        self._redis: RedisStore | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._status: Line = ()
         self._status_until = 0.0
         self._drawn_at = 0.0
@@ -81,6 +72,7 @@ class CockpitApp(Showing, App[int]):
             monotonic=time.monotonic(),
             now=datetime.now(UTC),
             gateways=settings.gateways,
+            objectives=settings.shipped_slos or bool(settings.slo_folders),
         )
         for theme in THEMES:
             self.register_theme(theme)
@@ -88,12 +80,24 @@ class CockpitApp(Showing, App[int]):
         self.stylesheet = SteadySheet(variables=self.get_css_variables())
         self.add_mode("overview", lambda: Overview(self))
         self.add_mode("audit", self._audit_panel)
+        self.add_mode("slos", self._slo_panel)
+        self.add_mode("triggers", self._trigger_panel)
         self.set_keymap(self.keys_remapped)
 
     def _audit_panel(self) -> Screen[None]:
         from cockpit.screens.audit import AuditPanel
 
         return AuditPanel(self)
+
+    def _slo_panel(self) -> Screen[None]:
+        from cockpit.screens.slos import SloPanel
+
+        return SloPanel(self)
+
+    def _trigger_panel(self) -> Screen[None]:
+        from cockpit.screens.triggers import TriggerPanel
+
+        return TriggerPanel(self)
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -124,48 +128,6 @@ class CockpitApp(Showing, App[int]):
         self._connecting = True
         self.run_worker(self._start_feeds(), name="connect", exit_on_error=True)
 
-    async def _start_feeds(self) -> None:
-        """Redis first, which is what people look at. Imports run in a thread: keys and drawing go on."""
-        from cockpit.cli import screen_stores
-        from cockpit.config import BadSettings
-
-        try:
-            await asyncio.to_thread(screen_stores.load_redis)
-            redis = screen_stores.open_redis(self.settings, self.credentials)
-            self._watch_redis(redis)
-            await self._feeds[0].has_read(STATES_S)
-            await asyncio.to_thread(screen_stores.load_rest)
-            self.desk = await asyncio.to_thread(self._open_desk, self.settings, self.credentials, redis)
-            self._watch_postgres(self.desk)
-        except (BadSettings, Refused, ValueError) as error:
-            for source in ("redis", "postgres")[len(self._feeds) :]:
-                self.post_message(SourceFailed(source, str(error)))
-            self.tell(f"this screen can only look on: {error}", "bad")
-        finally:
-            self.take_keys()
-        await asyncio.to_thread(screen_stores.load_dialogs)
-
-    def _watch_redis(self, redis: RedisStore) -> None:
-        self._redis = redis
-        self._watch(RedisFeed(redis, self.post_message))
-
-    def _watch_postgres(self, desk: Desk) -> None:
-        self._watch(PostgresFeed(desk.stores.postgres, self.post_message))
-        self._tasks.append(asyncio.create_task(self.keep_spool(), name="spool"))
-
-    def _watch(self, feed: RedisFeed | PostgresFeed) -> None:
-        self._feeds.append(feed)
-        self._tasks.append(asyncio.create_task(feed.watch(), name=f"{feed.source} feed"))
-
-    async def on_unmount(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.desk is not None:
-            await self.desk.close()
-        elif self._redis is not None:
-            await self._redis.close()
-
     # -- data in ------------------------------------------------------------------------------------------
 
     @on(BreakersRead)
@@ -176,7 +138,12 @@ class CockpitApp(Showing, App[int]):
     @on(DeskRead)
     def desk_read(self, message: DeskRead) -> None:
         self.update_board(desk=message.snapshot, desk_error=None)
+        self.wake_for_adjustments(message.snapshot)
         self.data_changed()
+
+    @on(SlosRead)
+    def slos_read(self, message: SlosRead) -> None:
+        self.update_board(slos=message.snapshot, slos_error=None)
 
     @on(IdentityRead)
     def identity_read(self, message: IdentityRead) -> None:
@@ -184,7 +151,7 @@ class CockpitApp(Showing, App[int]):
 
     @on(SourceFailed)
     def source_failed(self, message: SourceFailed) -> None:
-        self.update_board(**{"redis_error" if message.source == "redis" else "desk_error": message.why})
+        self.update_board(**{_ERROR_OF[message.source]: message.why})
 
     def update_board(self, **changes: object) -> None:
         """A board with these changes, at this moment, handed to every screen that shows one."""
@@ -203,10 +170,6 @@ class CockpitApp(Showing, App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, Panel) or is_dialog(screen):
                 screen.follow(self.board)
-
-    def wake_feeds(self) -> None:
-        for feed in self._feeds:
-            feed.wake()
 
     # -- status -------------------------------------------------------------------------------------------
 
@@ -228,7 +191,10 @@ class CockpitApp(Showing, App[int]):
 
     def action_panel(self, name: str) -> None:
         if not is_dialog(self.screen):
+            other = name != self.current_mode
             self.switch_mode(name)
+            if other and isinstance(self.screen, Panel):
+                self.screen.entered()
 
     def action_help_quit(self) -> None:
         from widgets.line import text_of

@@ -18,7 +18,6 @@ from typing_extensions import TypeIs
 
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
-from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from widgets.board import Board
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from cockpit.config import Credentials
     from cockpit.desk import Desk
+    from cockpit.domain.commands import Kind
     from cockpit.operations.outcomes import Outcome
     from widgets.dialog import Dialog
     from widgets.trip_checks import TripMade
@@ -115,14 +115,19 @@ class Asking(Shell):
         task.add_done_callback(self._doing.discard)
         return task
 
-    def _target(self, step: str) -> tuple[str, Desk] | None:
-        """The breaker under the cursor, where `step` is possible now; else the reason is told."""
+    def _panel(self) -> Panel | None:
+        """The panel, where no dialog stands on it."""
+        return self.screen if isinstance(self.screen, Panel) else None
+
+    def _target(self, step: str, named: str | None = None) -> tuple[str, Desk] | None:
+        """The breaker that is `named`, or under the cursor, where `step` is possible now; else the reason is
+        told."""
         from widgets.next_steps import STEP_WORDS, steps
 
-        panel = self.screen
-        if not isinstance(panel, Overview) or panel.selected is None:
+        panel = self._panel()
+        breaker_id = named or (panel.selected if panel is not None else None)
+        if panel is None or breaker_id is None:
             return None
-        breaker_id = panel.selected
         if self.desk is None:
             self.tell(f"{STEP_WORDS[step]}: not connected yet", "warn")
             return None
@@ -136,11 +141,16 @@ class Asking(Shell):
     def _record_denied(self, step: str, breaker_id: str, desk: Desk) -> None:
         """An attempt that the role forbids is recorded, also where this side refuses it already."""
         from cockpit.domain.commands import Kind
-        from widgets.next_steps import lacks
 
         kinds = {"trip": Kind.TRIP, "half_open": Kind.HALF_OPEN, "close": Kind.CLOSE}
-        kind, identity = kinds.get(step), self.board.identity
-        if kind is None or kind.permission is None or identity is None:
+        if kind := kinds.get(step):
+            self._record_kind(kind, breaker_id, desk)
+
+    def _record_kind(self, kind: Kind, breaker_id: str, desk: Desk) -> None:
+        from widgets.next_steps import lacks
+
+        identity = self.board.identity
+        if kind.permission is None or identity is None:
             return
         if lacks(self.board, breaker_id, kind.permission) and self.board.breakers is not None:
             self.do(

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
@@ -52,8 +53,10 @@ class Settings:
 
     `overrides` are the store addresses from the environment: they win for whichever login is used.
     `warnings` are lines for people about what works but is unsafe. `shipped_slos` adds the objectives that
-    come with the cockpit to those of `slo_folders`; `triggers_file` stands in for the rules that come with
-    it; `guard_login` and `exporter_login` are who these services are, unless `--login` says.
+    come with the cockpit to those of `slo_folders`; samples before `simulated_before` were never measured (a
+    demo's past), which is said wherever they count; `triggers_file` stands in for the rules that come with
+    it; `guard_login` and `exporter_login` are who these services are, unless `--login` says;
+    `exporter_host` is where metrics are served: to this machine alone, unless it names another address.
     """
 
     path: Path
@@ -75,9 +78,11 @@ class Settings:
     metrics_port: int = 8503
     shipped_slos: bool = True
     slo_folders: tuple[Path, ...] = ()
+    simulated_before: datetime | None = None
     triggers_file: Path | None = None
     guard_login: str | None = None
     exporter_login: str | None = None
+    exporter_host: str = "127.0.0.1"
     warnings: tuple[str, ...] = ()
 
     def probes_for(self, breaker_id: BreakerId) -> tuple[str, ...]:
@@ -203,19 +208,32 @@ def _limits(table: Table) -> Limits:
     return limits
 
 
+def _moment(name: str, text: str) -> datetime:
+    from cockpit.domain.documents import parse_rfc3339
+
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        raise BadSettings(
+            f"{name}: {shown(text)} is no time; write it like 2026-01-31T12:00:00Z in quotes"
+        ) from None
+
+
 def _services(top: Table, folder: Path) -> dict[str, Any]:
     """What `[slos]`, `[guard]` and `[exporter]` say. Paths are relative to the settings."""
     slos, guard, exporter = top.table("slos"), top.table("guard"), top.table("exporter")
-    slos.only(("shipped", "folders"))
+    slos.only(("shipped", "folders", "simulated_before"))
     guard.only(("triggers", "login"))
-    exporter.only(("login",))
-    triggers = guard.optional("triggers")
+    exporter.only(("login", "host"))
+    triggers, simulated = guard.optional("triggers"), slos.optional("simulated_before")
     return {
         "shipped_slos": slos.flag("shipped", True),
         "slo_folders": tuple(folder / Path(name).expanduser() for name in slos.names("folders", ())),
+        "simulated_before": _moment(slos.at("simulated_before"), simulated) if simulated else None,
         "triggers_file": folder / Path(triggers).expanduser() if triggers else None,
         "guard_login": guard.optional("login"),
         "exporter_login": exporter.optional("login"),
+        "exporter_host": exporter.text("host", "127.0.0.1"),
     }
 
 

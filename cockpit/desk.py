@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -17,6 +17,7 @@ from cockpit.domain.commands import Command, Kind, SignedCommand
 from cockpit.domain.desk import AuditRow, DeskSnapshot, RunRow
 from cockpit.domain.permissions import Identity
 from cockpit.domain.reasons import Reason
+from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.operations import checklist, probes, resume
 from cockpit.operations.audit_verify import Verification, VerifyPorts, verify
@@ -87,12 +88,13 @@ class _AsSeen:
 
 class Desk:
     """The operations of the screen. Methods raise `Refused` where an operation does, nothing else that a
-    store may cause."""
+    store may cause. `objectives` says how the error budgets stand; who opens the desk sets it."""
 
     def __init__(self, settings: Settings, stores: Stores, now: Callable[[], datetime] | None = None) -> None:
         self.settings = settings
         self.stores = stores
         self.spool = Spool(settings.spool_dir)
+        self.objectives: Callable[[], Awaitable[SloSnapshot | None]] | None = None
         self._now = now or (lambda: datetime.now(UTC))
 
     async def trip(self, breaker_id: BreakerId, reason: Reason, notes: str, event_id: str) -> Outcome:
@@ -141,6 +143,7 @@ class Desk:
             gateway=self.stores.gateway,
             catalogue=self.settings.catalogue,
             now=lambda: now,
+            objectives=self.objectives,
         )
         return await checklist.read_findings(ports, breaker_id, self.settings.limits)
 

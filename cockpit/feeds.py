@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from textual.message import Message
 
+from cockpit.config import BadSettings
 from cockpit.domain.refusals import Refused
 
 if TYPE_CHECKING:
     from cockpit.domain.desk import DeskSnapshot
     from cockpit.domain.permissions import Identity
+    from cockpit.domain.slo_reports import SloSnapshot
     from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 
 POLL_S: Final = 1.0
+SLOS_S: Final = 5.0
+SLOS_LIMIT_S: Final = 30.0
 LEAST_S: Final = 0.03
 WAIT_S: Final = 5.0
 IDENTITY_S: Final = 15.0
@@ -38,6 +42,11 @@ class PostgresSide(Protocol):
     async def snapshot(self, audit_rows: int = 50) -> DeskSnapshot: ...
     async def wait_notice(self, timeout_s: float) -> bool: ...
     async def identity(self) -> Identity: ...
+
+
+class ObjectivesSide(Protocol):
+    async def read(self) -> SloSnapshot: ...
+    async def close(self) -> None: ...
 
 
 class BreakersRead(Message):
@@ -62,6 +71,17 @@ class DeskRead(Message):
         return isinstance(message, DeskRead)
 
 
+class SlosRead(Message):
+    """The objectives were read and judged."""
+
+    def __init__(self, snapshot: SloSnapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, SlosRead)
+
+
 class IdentityRead(Message):
     """Who this login is, or why that is not known."""
 
@@ -84,10 +104,11 @@ Tell = Callable[[Message], object]
 
 
 class Feed:
-    """Reads when woken, and at least every `POLL_S`."""
+    """Reads when woken, and at least every `poll_s`."""
 
-    def __init__(self, source: str, tell: Tell) -> None:
+    def __init__(self, source: str, tell: Tell, poll_s: float = POLL_S) -> None:
         self.source = source
+        self._poll_s = poll_s
         self._tell = tell
         self._wake = asyncio.Event()
         self._has_read = asyncio.Event()
@@ -117,7 +138,7 @@ class Feed:
                 if rest > 0:
                     await asyncio.sleep(rest)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, began + POLL_S - time.monotonic())):
+                    async with asyncio.timeout(max(0.0, began + self._poll_s - time.monotonic())):
                         await self._wake.wait()
         finally:
             listener.cancel()
@@ -184,3 +205,36 @@ class PostgresFeed(Feed):
             except Refused as error:
                 self._tell(IdentityRead(None, str(error)))
         return DeskRead(snapshot)
+
+
+class SlosFeed(Feed):
+    """The objectives: every few seconds, and when an exclusion changed. `open_reader` may take long and may
+    find a file that cannot be used; it is called in a thread, and again until one can."""
+
+    def __init__(self, open_reader: Callable[[], ObjectivesSide], tell: Tell) -> None:
+        super().__init__("objectives", tell, SLOS_S)
+        self._open = open_reader
+        self._reader: ObjectivesSide | None = None
+
+    async def watch(self) -> None:
+        await self.run(self._read, self._listen_once)
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def _read(self) -> Message:
+        try:
+            if self._reader is None:
+                self._reader = await asyncio.to_thread(self._open)
+            async with asyncio.timeout(SLOS_LIMIT_S):
+                return SlosRead(await self._reader.read())
+        except BadSettings as error:
+            return SourceFailed(self.source, str(error))
+        except TimeoutError:
+            return SourceFailed(self.source, f"no answer in {SLOS_LIMIT_S:g} s")
+
+    async def _listen_once(self) -> bool:
+        """No source tells by itself; what wakes the feed is the audit log's news, through the screen."""
+        await asyncio.sleep(SLOS_LIMIT_S)
+        return False

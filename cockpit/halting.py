@@ -12,6 +12,7 @@ from cockpit.domain.refusals import Refused
 if TYPE_CHECKING:
     from cockpit.desk import Desk
     from cockpit.domain.desk import AuditRow
+    from cockpit.domain.slo_reports import SloReport
     from widgets.trip_checks import TripMade
     from widgets.trip_dialog import TripWish
 
@@ -24,10 +25,35 @@ class Halting(Asking):
     """The tightening half of the screen."""
 
     def action_trip(self) -> None:
-        if target := self._target("trip"):
-            from widgets.trip_dialog import TripDialog
+        panel = self._panel()
+        if panel is not None and (target := self._target("trip")):
+            self._open_trip(target[0], panel.asks_for_halt(self.board))
 
-            self.ask(TripDialog(target[0], self.board, self._drafts), self._trip)
+    def action_halt_due(self) -> None:
+        """The trip that a spent error budget proposes: of the worst one, which the banner names."""
+        from widgets.halts_due import due
+
+        reports = due(self.board)
+        if not reports:
+            self.tell("halt due: no error budget is RED where trading goes on", "warn")
+        elif target := self._target("trip", reports[0].breaker):
+            self._open_trip(target[0], reports[0])
+
+    def _open_trip(self, breaker_id: str, report: SloReport | None) -> None:
+        """What somebody wrote and left stays; a proposal that nobody touched gives way to the newest."""
+        from widgets.trip_dialog import Draft, TripDialog
+
+        draft = self._drafts.get(breaker_id)
+        if draft is not None and not draft.edited:
+            del self._drafts[breaker_id]
+            draft = None
+        proposed_by = ""
+        if report is not None and draft is None:
+            from widgets.halts_due import proposal, words
+
+            self._drafts[breaker_id] = Draft.of(*proposal(report))
+            proposed_by = words(report)
+        self.ask(TripDialog(breaker_id, self.board, self._drafts, proposed_by), self._trip)
 
     def _trip(self, wish: TripWish) -> None:
         assert self.desk is not None  # noqa: S101 - the dialog opens with a desk only

@@ -13,7 +13,9 @@ from widgets.keys import DIALOG_KEYS, Key
 # Caps Lock sends capitals: where a capital has no meaning of its own it means the small letter.
 PANELS: Final = (
     Key("panel.overview", "1", "panel('overview')", "overview", "Panel: overview"),
+    Key("panel.slos", "2", "panel('slos')", "SLOs", "Panel: SLOs and error budgets", footer=True),
     Key("panel.audit", "5", "panel('audit')", "audit", "Panel: audit log", footer=True),
+    Key("panel.triggers", "6", "panel('triggers')", "triggers", "Panel: automatic triggers", footer=True),
 )
 BREAKER_KEYS: Final = (
     Key(
@@ -49,6 +51,24 @@ BREAKER_KEYS: Final = (
     ),
     Key("acknowledge", "a", "app.acknowledge", "ack", "Acknowledge an open incident", footer=True),
     Key(
+        "halt-due",
+        "b,B",
+        "app.halt_due",
+        "halt due",
+        "Trip what a spent error budget asks for: opens filled in, you confirm it",
+        footer=True,
+        tightens=True,
+    ),
+    Key(
+        "lift",
+        "L,l",
+        "app.lift",
+        "lift",
+        "Lift a size limit on the breaker's orders",
+        footer=True,
+        loosens=True,
+    ),
+    Key(
         "approvals",
         "A",
         "app.approvals",
@@ -66,6 +86,100 @@ BREAKER_KEYS: Final = (
         footer=True,
     ),
     Key("filter", "slash", "filter", "filter", "Show only what contains the text", shown="/", footer=True),
+)
+SLO_KEYS: Final = (
+    Key(
+        "slo.trip",
+        "t,T",
+        "app.trip",
+        "trip",
+        "Trip the objective's breaker; opens filled in where its budget is RED",
+        footer=True,
+        tightens=True,
+    ),
+    Key(
+        "slo.halt-due",
+        "b,B",
+        "app.halt_due",
+        "halt due",
+        "Trip what the worst spent error budget asks for",
+        footer=True,
+        tightens=True,
+    ),
+    Key(
+        "slo.details",
+        "enter",
+        "app.details",
+        "details",
+        "Burn table, objective, query and file, exclusions",
+        footer=True,
+    ),
+    Key(
+        "slo.sort",
+        "s,S",
+        "sort",
+        "sort",
+        "Sort worst first; else the order holds while you read",
+        footer=True,
+    ),
+    Key(
+        "slo.exclude",
+        "x,X",
+        "app.exclude",
+        "exclude",
+        "Leave an agreed stretch of time out of the budget",
+        footer=True,
+        loosens=True,
+    ),
+    Key("slo.include", "u,U", "app.include", "undo", "Take an exclusion of the objective back", footer=True),
+    Key(
+        "slo.approvals",
+        "A",
+        "app.approvals",
+        "approvals",
+        "Approve another person's request",
+        footer=True,
+        loosens=True,
+    ),
+    Key(
+        "slo.filter", "slash", "filter", "filter", "Show only what contains the text", shown="/", footer=True
+    ),
+)
+TRIGGER_KEYS: Final = (
+    Key(
+        "trigger.trip",
+        "t,T",
+        "app.trip",
+        "trip",
+        "Trip what the rule is aimed at",
+        footer=True,
+        tightens=True,
+    ),
+    Key(
+        "trigger.details",
+        "enter",
+        "app.details",
+        "details",
+        "The rule and the samples that it rests on",
+        footer=True,
+    ),
+    Key(
+        "trigger.sort",
+        "s,S",
+        "sort",
+        "sort",
+        "Sort nearest first; else the order holds while you read",
+        footer=True,
+    ),
+    Key(
+        "trigger.filter",
+        "slash",
+        "filter",
+        "filter",
+        "Show only what contains the text",
+        shown="/",
+        footer=True,
+    ),
 )
 AUDIT_KEYS: Final = (
     Key(
@@ -111,10 +225,14 @@ APP_KEYS: Final = (
 )
 OVERVIEW_KEYS: Final = (*BREAKER_KEYS, *MOVE_KEYS)
 AUDIT_SCREEN_KEYS: Final = (*AUDIT_KEYS, *MOVE_KEYS)
+SLO_SCREEN_KEYS: Final = (*SLO_KEYS, *MOVE_KEYS)
+TRIGGER_SCREEN_KEYS: Final = (*TRIGGER_KEYS, *MOVE_KEYS)
 
 SECTIONS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
     ("Panels", PANELS),
     ("Breakers", BREAKER_KEYS),
+    ("SLO panel", SLO_KEYS),
+    ("Trigger panel", TRIGGER_KEYS),
     ("Audit panel", AUDIT_KEYS),
     ("Moving", MOVE_KEYS),
     ("In a dialog", DIALOG_KEYS),
@@ -134,6 +252,8 @@ def remapping_faults(keymap: Mapping[str, str]) -> list[str]:
     for name, group in (
         ("overview", (*OVERVIEW_KEYS, *PANELS, *APP_KEYS)),
         ("audit", (*AUDIT_SCREEN_KEYS, *PANELS, *APP_KEYS)),
+        ("SLO", (*SLO_SCREEN_KEYS, *PANELS, *APP_KEYS)),
+        ("trigger", (*TRIGGER_SCREEN_KEYS, *PANELS, *APP_KEYS)),
     ):
         taken: dict[str, str] = {}
         for key in group:

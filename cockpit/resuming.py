@@ -49,12 +49,12 @@ class Resuming(Halting):
             self.do(self._half_open_now(wish, seen, self.desk), f"half-open {wish.breaker_id}")
 
     async def _half_open_now(self, wish: HalfOpenWish, seen: BreakerSnapshot, desk: Desk) -> None:
-        from cockpit.domain.commands import Kind
-        from cockpit.operations.resume import Wish
+        from cockpit.operations.resume import half_open_wish
 
         self._half_opening.add(wish.breaker_id)
         try:
-            outcome = await desk.ask(Wish(Kind.HALF_OPEN, wish.breaker_id, wish.notes, wish.checked), seen)
+            asked = half_open_wish(wish.breaker_id, wish.notes, wish.checked, wish.override)
+            outcome = await desk.ask(asked, seen)
         finally:
             self._half_opening.discard(wish.breaker_id)
         if outcome.event_id:

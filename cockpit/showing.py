@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SystemCommand
 from textual.screen import Screen
 
+from cockpit.adjusting import Adjusting
 from cockpit.asking import is_dialog
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
 from cockpit.keymap import PANELS
-from cockpit.resuming import Resuming
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from widgets.board import AuditCheck
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cockpit.desk import Desk
 
 
-class Showing(Resuming):
+class Showing(Adjusting):
     """Details, help, the audit chain, the palette, quitting."""
 
     def action_details(self) -> None:
@@ -42,6 +42,8 @@ class Showing(Resuming):
             )
         elif isinstance(panel, Overview) and panel.selected is not None:
             self._breaker_details(panel.selected)
+        elif isinstance(panel, Panel) and (dialog := panel.details(self.board)) is not None:
+            self.ask(dialog)
 
     def _breaker_details(self, breaker_id: str) -> None:
         from widgets.details import DetailsView

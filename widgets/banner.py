@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.states import State
@@ -12,18 +14,19 @@ from widgets.line import Line
 from widgets.symbols import STATE_SYMBOL
 from widgets.times import ago, clock, countdown, span
 
+MOST: Final = 5
+
 
 def banner(board: Board) -> list[Line]:
-    """One line on the state of trading, and one for each thing that somebody must know now."""
+    """One line on the state of trading, and one for each thing that somebody must know now: the gravest
+    first, at most `MOST`."""
     lines = [_trading(board)]
     if board.pending:
         lines.append(_pending(board))
-    if alarm := _authority(board):
-        lines.append(alarm)
-    lines += _alarms(board)
-    if waiting := _waiting(board):
-        lines.append(waiting)
-    return lines[:4]
+    for line in (_halt_due(board), _authority(board), *_alarms(board), _waiting(board), _guard(board)):
+        if line is not None:
+            lines.append(line)
+    return lines[:MOST]
 
 
 def imposers(board: Board) -> list[BreakerId]:
@@ -49,7 +52,7 @@ def _trading(board: Board) -> Line:
         return _unreadable(board)
     halting = imposers(board)
     if not halting:
-        return ((f" {STATE_SYMBOL[State.CLOSED]} ALL TRADING: {State.CLOSED.label}", "banner-good"),)
+        return _all_trading(board)
     first = halting[0]
     state = board.effective(first)
     worst = state.state if state else State.OPEN
@@ -58,6 +61,18 @@ def _trading(board: Board) -> Line:
     others = _others(halting[1:])
     head = f" {symbol} {what}{worst.meaning} by {first}{others}"
     return ((head, style), (f" · {_why(board, first, worst)}", style))
+
+
+def _all_trading(board: Board) -> Line:
+    """Nobody shall take half size for whole."""
+    from widgets.size_words import imposed_by, own_share, size_percent
+
+    named = [name for name in board.catalogue.ids if name in imposed_by(board, name)]
+    symbol = STATE_SYMBOL[State.CLOSED]
+    if not named:
+        return ((f" {symbol} ALL TRADING: {State.CLOSED.label}", "banner-good"),)
+    words = ", ".join(f"{name} AT {size_percent(own_share(board, name))} OF SIZE" for name in named[:2])
+    return ((f" {symbol} TRADING, {words}{_others(named[2:])}", "banner-warn"),)
 
 
 def _others(names: Sequence[BreakerId]) -> str:
@@ -105,6 +120,33 @@ def _pending(board: Board) -> Line:
     return ((f" ◌ PENDING · NOT HALTED YET: {names} · {note}", "banner-bad"),)
 
 
+def _halt_due(board: Board) -> Line | None:
+    """A spent error budget never trips by itself: it proposes the halt."""
+    if board.slos is None:
+        return None
+    from widgets.halts_due import due, words
+
+    reports = due(board)
+    if not reports:
+        return None
+    first = reports[0]
+    more = _others([each.breaker for each in reports[1:]])
+    said = f" ■ HALT DUE (b): {words(first)}{more} · {first.breaker} is not halted"
+    return ((said, "banner-bad"),)
+
+
+def _guard(board: Board) -> Line | None:
+    """Without an acting guard people must see for themselves what the rules would have seen."""
+    if not board.desk_readable or board.desk is None or board.guard_alive:
+        return None  # the line on Postgres has said so
+    if board.guard is None:
+        return ((" ! NOTHING TRIPS BY ITSELF: no guard has ever run here · trip by hand (t)", "banner-warn"),)
+    silent = board.guard_age_s or 0.0
+    since = clock(board.desk_now - timedelta(seconds=silent), board.desk_now)
+    words = f" ! NOTHING TRIPS BY ITSELF: guard silent since {since} ({span(silent)}) · trip by hand (t)"
+    return ((words, "banner-warn"),)
+
+
 def _authority(board: Board) -> Line | None:
     if board.desk is None and board.desk_error:
         return ((" ! NOTHING CAN RESUME: Postgres unreadable here · trips work", "banner-warn"),)
@@ -148,5 +190,7 @@ def _waiting(board: Board) -> Line | None:
     first = rows[0]
     more = f" (+{len(rows) - 1} more)" if len(rows) > 1 else ""
     what, who = clean(first.breaker_id or "?", 80), clean(first.login, 40)
+    if first.kind == "exclude":
+        what = f"exclusion from an error budget of {what}"
     words = f" ▸ waits for a second person's approval: {what}, asked by {who}{more} · A"
     return ((words, "banner-warn"),)

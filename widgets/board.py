@@ -17,9 +17,13 @@ if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
     from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
     from cockpit.domain.documents import Effective, Epoch, Reading
     from cockpit.domain.permissions import Identity
+    from cockpit.domain.slo_reports import SloSnapshot
     from cockpit.domain.snapshots import BreakerSnapshot
+    from cockpit.domain.trigger_reports import GuardSnapshot
 
 STALE_AFTER_S: Final = 3.0
+SLOS_STALE_AFTER_S: Final = 20.0
+"""Objectives are read every five seconds: after a few readings that did not come they say nothing of now."""
 _RECORDED: Final = "recorded in Postgres; the authority applies it when Redis answers"
 
 
@@ -59,7 +63,8 @@ class AuditCheck:
 class Board:
     """Everything that panels draw. `monotonic` is this process's clock (s), `now` this machine's (UTC).
 
-    `redis_error` and `desk_error` are why the last reading failed, None where it did not.
+    `redis_error`, `desk_error` and `slos_error` are why the last reading failed, None where it did not.
+    `objectives`: whether any are configured.
     """
 
     profile: str
@@ -78,6 +83,9 @@ class Board:
     local_pending: tuple[PendingTrip, ...] = ()
     gateways: tuple[str, ...] = ()
     audit_check: AuditCheck = field(default_factory=AuditCheck)
+    slos: SloSnapshot | None = None
+    slos_error: str | None = None
+    objectives: bool = True
 
     @property
     def redis_age_s(self) -> float | None:
@@ -86,6 +94,29 @@ class Board:
     @property
     def desk_age_s(self) -> float | None:
         return None if self.desk is None else max(0.0, self.monotonic - self.desk.monotonic)
+
+    @property
+    def slos_age_s(self) -> float | None:
+        return None if self.slos is None else max(0.0, self.monotonic - self.slos.monotonic)
+
+    @property
+    def slos_readable(self) -> bool:
+        """Whether the objectives were read lately; what each of them rests on may be older (I25)."""
+        age = self.slos_age_s
+        return age is not None and age <= SLOS_STALE_AFTER_S and self.slos_error is None
+
+    @property
+    def guard(self) -> GuardSnapshot | None:
+        return None if self.desk is None else self.desk.guard
+
+    @property
+    def guard_age_s(self) -> float | None:
+        """Seconds since the guard's last sign of life; None where none is known."""
+        return None if self.guard is None else self.guard.age_s + (self.desk_age_s or 0.0)
+
+    @property
+    def guard_alive(self) -> bool:
+        return self.desk_readable and self.guard is not None and self.guard.alive
 
     @property
     def connecting(self) -> bool:

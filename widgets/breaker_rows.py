@@ -14,6 +14,7 @@ from widgets.board import Board
 from widgets.columns import Column, columns, name_cell, spaced, unread_line
 from widgets.line import Line, Span, fit
 from widgets.next_steps import steps
+from widgets.size_words import size_percent
 from widgets.symbols import STATE_STYLE, STATE_SYMBOL, UNREADABLE
 from widgets.times import ago, clock, countdown, overdue
 
@@ -154,6 +155,8 @@ def _cell(row: BreakerRow, column: Column) -> Span:
     match column.name:
         case "state":
             text, style = state_span(row.effective)
+            if row.effective is State.CLOSED and row.share < 1:
+                return (f"{text} {size_percent(row.share)}"[: column.cells], "limited")
             if row.left and row.own is row.effective and column.cells - len(text) > len(row.left):
                 text = f"{text} {row.left}"
             return (text, style)

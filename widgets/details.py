@@ -9,6 +9,7 @@ from widgets.board import Board
 from widgets.breaker_rows import breaker_row, state_span
 from widgets.line import Line, fit, wrap
 from widgets.next_steps import STEP_WORDS, steps
+from widgets.size_words import size_why
 from widgets.times import clock_s
 from widgets.views import LinesDialog
 
@@ -59,6 +60,8 @@ def details_lines(board: Board, breaker_id: str, cells: int) -> list[Line]:
             ),
         ),
     ]
+    if size := size_why(board, breaker_id):
+        lines += wrap(f"size      {size}", cells, 4, "limited")
     if row.doubt:
         lines.append((("doubt     ", "title"), (row.doubt, "warn")))
     why = ": ".join(part for part in (row.reason, row.notes) if part)

@@ -40,6 +40,12 @@ _WORDS: Final = {
     "QUIET_END": "trading in full",
     "RESTORE": "restored",
     "EXTEND": "may be closed",
+    "LIMIT": "size cut",
+    "LIFT": "size raised",
+    "SIZE_LIMITED": "size limit set",
+    "SIZE_LIMIT_LIFTED": "size limit ended",
+    "BUDGET_EXCLUDED": "budget excludes",
+    "BUDGET_INCLUDED": "budget includes",
     "GENESIS": "first grant",
     "APPROVAL_REQUESTED": "asks approval",
     "INCIDENT_ACKNOWLEDGED": "acknowledged",
@@ -55,6 +61,8 @@ _STEPS: Final = {
     "QUIET_END": "quiet end",
     "RESTORE": "restore",
     "EXTEND": "time to close",
+    "LIMIT": "size cut",
+    "LIFT": "size raise",
 }
 
 

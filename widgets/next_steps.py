@@ -88,7 +88,7 @@ def _half_open(board: Board, breaker_id: str) -> str | None:
             label = above.state.label if above else "unread"
             return f"{ancestor} above it is {label}; resume that one first"
     for row in board.waiting():
-        if row.breaker_id == breaker_id:
+        if row.breaker_id == breaker_id and row.kind == "half_open":
             return f"the request of {row.login} waits for a second person's approval (A)"
     run = board.run(breaker_id)
     if run is not None:

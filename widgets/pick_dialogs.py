@@ -13,14 +13,18 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.commands import Kind
 from cockpit.domain.desk import IncidentRow, RequestRow
+from cockpit.domain.permissions import Permission
 from cockpit.domain.text import MAX_NOTES, clean
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.dialog import Dialog, NotesInput, choices
 from widgets.event_rows import details_of
+from widgets.exclude_dialog import stretch_words
 from widgets.line import Line, cut, fit, wrap
 from widgets.line_view import LineView
+from widgets.next_steps import lacks
 from widgets.row_list import RowList
 from widgets.times import ago, clock, countdown
 
@@ -123,12 +127,18 @@ class ApproveDialog(PickDialog[ApproveWish]):
         picks = self.query_one(PickList)
         picks.rows([row.request_id for row in board.waiting()], self._line)
         row = self._row(self._fixed or picks.key)
-        lines: list[Line] = []
-        if row is not None:
-            asked = details_of(row.payload)
-            lines += wrap(f"notes: {asked.get('notes') or '-'}", self.cells, 2)
-            lines.append(self._epoch_line(row))
-        self.query_one("#body", LineView).show(lines)
+        self.query_one("#body", LineView).show([] if row is None else self._asked_lines(row))
+
+    def _asked_lines(self, row: RequestRow) -> list[Line]:
+        """What an approval would allow, as it was signed."""
+        asked = details_of(row.payload)
+        lines = wrap(f"notes: {asked.get('notes') or '-'}", self.cells, 2)
+        if row.kind == Kind.EXCLUDE.value:
+            return [*wrap(stretch_words(asked.get("target")), self.cells, 2, "strong"), *lines]
+        if asked.get("reason"):
+            words = f"BREAK-GLASS over spent or unknown error budgets: {asked['reason']}"
+            lines += wrap(words, self.cells, 2, "bad")
+        return [*lines, self._epoch_line(row)]
 
     @staticmethod
     def _asked_at(row: RequestRow) -> object:
@@ -155,7 +165,10 @@ class ApproveDialog(PickDialog[ApproveWish]):
         me, persons = self.board.identity, self.board.desk.persons if self.board.desk else {}
         if me is not None and persons.get(row.login, row.login) == me.person_id:
             return f"{row.login} is you: another person must approve"
-        if self._asked_at(row) != self._now_at(row):
+        if row.kind == Kind.EXCLUDE.value:
+            if lacks(self.board, row.breaker_id or "", Permission.ADJUST_BUDGET):
+                return "an exclusion is approved by another safety-admin"
+        elif self._asked_at(row) != self._now_at(row):
             return "tripped anew since it was asked: this request can resume nothing"
         if not self.board.authority_alive:
             return "no authority answers; nothing can be approved"

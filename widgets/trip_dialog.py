@@ -41,10 +41,21 @@ class TripWish:
 
 @dataclass(slots=True)
 class Draft:
-    """What was typed and not sent; kept for each breaker while the screen runs."""
+    """What was typed and not sent; kept for each breaker while the screen runs. `proposed` is what the screen
+    itself put there: nobody's work until somebody changes it."""
 
     reason: Reason | None = None
     notes: str = ""
+    proposed: tuple[Reason | None, str] = (None, "")
+
+    @classmethod
+    def of(cls, reason: Reason, notes: str) -> Draft:
+        """A proposal, to be confirmed or changed."""
+        return cls(reason, notes, (reason, notes))
+
+    @property
+    def edited(self) -> bool:
+        return (self.reason, self.notes) != self.proposed
 
 
 class ReasonList(RowList):
@@ -89,12 +100,15 @@ class TripDialog(Dialog[TripWish | None]):
 
     TITLE_STYLE = "halted"
 
-    def __init__(self, breaker_id: str, board: Board, drafts: MutableMapping[str, Draft]) -> None:
+    def __init__(
+        self, breaker_id: str, board: Board, drafts: MutableMapping[str, Draft], proposed_by: str = ""
+    ) -> None:
         super().__init__(
             f"TRIP {breaker_id} · halts it at once", board, target=breaker_id, classes="-tighten"
         )
         self._draft = drafts.setdefault(breaker_id, Draft())
         self._drafts = drafts
+        self._proposed_by = proposed_by
         self._asked_to_leave = False
 
     def parts(self) -> Iterable[Widget]:
@@ -147,6 +161,8 @@ class TripDialog(Dialog[TripWish | None]):
             )
         if own is State.HALF_OPEN:
             return (("a probe run is on; a trip ends it", "warn"),)
+        if self._proposed_by:
+            return ((f"proposed: {self._proposed_by}. What you confirm is yours: read it first", "warn"),)
         return (("", ""),)
 
     def take(self, reason: Reason, go_on: bool) -> None:
@@ -172,7 +188,8 @@ class TripDialog(Dialog[TripWish | None]):
         notes.insert_text_at_cursor(text)
 
     def unsent(self) -> str:
-        filled = self._draft.reason is not None or bool(self._draft.notes.strip())
+        draft = self._draft
+        filled = draft.edited and (draft.reason is not None or bool(draft.notes.strip()))
         return f"NOT TRIPPED: what you wrote for the trip of {self.target} is lost." if filled else ""
 
     def _typed(self) -> str:

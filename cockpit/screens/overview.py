@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cockpit.domain.desk import DeskSnapshot
     from widgets.breaker_rows import BreakerRow
 
+LIST_SHARE: Final = 0.55
 _STEPS: Final = {"trip": "trip", "half-open": "half_open", "probe-run": "probes", "close": "close"}
 _NOTHING: Final[Line] = ((" nothing more is known", "dim"),)
 
@@ -37,6 +38,7 @@ class Overview(FilteredPanel):
     LIST = "#breakers"
 
     def parts(self) -> Iterable[Widget]:
+        yield LineView(id="slos-strip")
         yield LineView(id="heading")
         yield RowList(id="breakers", empty=" no breaker matches the filter; esc clears it")
         yield LineView(id="detail")
@@ -49,6 +51,8 @@ class Overview(FilteredPanel):
         return self.rows.key
 
     def board_changed(self, board: Board, cells: int) -> None:
+        strip = _strip(board, cells)
+        self.query_one("#slos-strip", LineView).show(strip)
         self.query_one("#heading", LineView).show([heading(cells - 1)])
         keys = board.catalogue.ids
         if self.filter_text:
@@ -58,6 +62,7 @@ class Overview(FilteredPanel):
         self.query_one("#events-title", LineView).show([events_title(board)])
         events = self.query_one("#events", LineView)
         events.show(event_lines(board, max(1, events.size.height)))
+        self.bound_list(len(strip) + 3 + self.query_one("#detail", LineView).size.height, LIST_SHARE)
 
     def works(self, key: Key, board: Board) -> bool:
         selected = self.selected
@@ -70,6 +75,10 @@ class Overview(FilteredPanel):
             return board.desk is not None and _may_acknowledge(board, board.desk)
         if key.key_id == "verify-trip":
             return bool(getattr(self.host, "trip_made", None))
+        if key.key_id == "halt-due":
+            return halt_due(board)
+        if key.key_id == "lift":
+            return selected is not None and _limited(board, selected)
         return True
 
     def _wanted(self, board: Board, key: str) -> bool:
@@ -106,6 +115,33 @@ def _row(board: Board, key: str, cells: int) -> Line:
     from widgets.breaker_rows import breaker_row, row_line
 
     return row_line(breaker_row(board, key), cells)
+
+
+def _strip(board: Board, cells: int) -> list[Line]:
+    if not board.objectives:
+        return []
+    if board.slos is None and board.slos_error is None:
+        return [((" SLO ", "title"), ("reading…", "dim"))]
+    from widgets.slo_strip import strip
+
+    return [strip(board, cells)]
+
+
+def halt_due(board: Board) -> bool:
+    """Whether a spent error budget asks for a halt that has not come."""
+    if board.slos is None:
+        return False
+    from widgets.halts_due import due
+
+    return bool(due(board))
+
+
+def _limited(board: Board, key: str) -> bool:
+    if board.desk is None or not board.desk.size_limits:
+        return False
+    from widgets.size_words import limits_about
+
+    return bool(limits_about(board, key))
 
 
 def _possible(board: Board, key: str) -> tuple[str, ...]:
@@ -173,6 +209,10 @@ def _what(board: Board, row: BreakerRow) -> Line:
 
 
 def _why(board: Board, row: BreakerRow) -> Line:
+    from widgets.size_words import size_why
+
+    if row.readable and (size := size_why(board, row.breaker_id)):
+        return ((f" {size}", "limited"),)
     words = ": ".join(part for part in (row.reason, row.notes) if part)
     if row.since:
         who = row.actor or "?"

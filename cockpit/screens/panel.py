@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -18,6 +18,10 @@ from widgets.line import Line, cut, fit, fold, width
 from widgets.line_view import LINE_CLASSES, LineView
 from widgets.row_list import RowList
 
+if TYPE_CHECKING:
+    from cockpit.domain.slo_reports import SloReport
+    from widgets.dialog import Dialog
+
 
 class Banner(LineView):
     """Lines that fill the width with their last colour."""
@@ -28,7 +32,12 @@ class Banner(LineView):
         return (*line, (fit("", pad), line[-1][1])) if line and pad > 0 else line
 
 
-_GIVES_WAY: Final = ("palette", "filter", "details", "panel.audit", "acknowledge", "verify-trip")
+_GIVES_WAY: Final = (
+    "palette",
+    *("filter", "slo.filter", "trigger.filter"),
+    *("details", "panel.audit", "panel.triggers", "lift", "acknowledge", "verify-trip", "panel.slos"),
+    *("slo.approvals", "slo.include"),
+)
 """Keys that the footer leaves out first where it is too narrow; `?` lists them all."""
 
 
@@ -56,6 +65,7 @@ class Panel(Screen[None]):
         super().__init__()
         self.host = host
         self.filter_text = ""
+        self._list_most = 0
 
     def compose(self) -> ComposeResult:
         yield LineView(id="header")
@@ -94,6 +104,31 @@ class Panel(Screen[None]):
     def status(self) -> Line:
         """The status line."""
         return self.host.status_line
+
+    @property
+    def selected(self) -> str | None:
+        """The breaker that the row under the cursor is about."""
+        return None
+
+    def entered(self) -> None:
+        """Somebody came here from another panel."""
+
+    def details(self, board: Board) -> Dialog[str | None] | None:
+        """The dialog that shows all of the row under the cursor, where it needs nothing but the board."""
+        return None
+
+    def asks_for_halt(self, board: Board) -> SloReport | None:
+        """The objective under the cursor, where its spent budget asks for the halt of its breaker."""
+        return None
+
+    def bound_list(self, besides: int, share: float) -> None:
+        """Keep the list so low that it leaves `besides` rows of the panel's own, and the keys, on the screen
+        whatever the banner says; at most `share` of the screen."""
+        shown = sum(len(self.query_one(name, LineView).lines) for name in ("#banner", "#status"))
+        most = max(3, min(int(self.size.height * share), self.size.height - 2 - shown - besides))
+        if most != self._list_most:
+            self._list_most = most
+            self.rows.styles.max_height = most
 
     def works(self, key: Key, board: Board) -> bool:
         """Whether a key would do something now; the footer dims the others."""

@@ -38,7 +38,7 @@ def reading(name: BreakerId, state: State) -> Reading:
     document = Document(
         name, state, epoch, CATALOGUE.ancestors(name), 1, "operator1", "latency", "feed is far behind",
         "event", NOW - timedelta(minutes=4), run_deadline=NOW, quiet_until=NOW + timedelta(seconds=9),
-        size_share=Decimal("0.25"),
+        size_share=Decimal("0.25") if state is State.QUIET_PERIOD else Decimal(1),
     )  # fmt: skip
     return Reading(name, state, epoch, document)
 
