@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from cockpit.cli import options
 from cockpit.cli.answers import UsageFault
-from cockpit.domain.reasons import Reason
 from cockpit.domain.text import clean
 
 Parser = argparse.ArgumentParser
@@ -52,153 +52,55 @@ class _Parser(argparse.ArgumentParser):
         raise HelpWanted(self.format_help())
 
 
-def _none(_: Parser) -> None:
-    """No arguments of its own."""
-
-
-def _id(parser: Parser) -> None:
-    parser.add_argument("id", metavar="ID", help="global, component:NAME, instrument:SYMBOL or strategy:NAME")
-
-
-def _optional_id(parser: Parser) -> None:
-    parser.add_argument("id", metavar="ID", nargs="?", help="only this breaker")
-
-
-def _notes(parser: Parser) -> None:
-    parser.add_argument("--notes", metavar="TEXT", required=True, help="why, 20 to 500 characters")
-
-
-def _yes(parser: Parser) -> None:
-    parser.add_argument(
-        "--yes", action="store_true", help="acknowledges it; stands for typing out global too"
-    )
-
-
-def _trip(parser: Parser) -> None:
-    _id(parser)
-    parser.add_argument(
-        "--reason", metavar="TOKEN", required=True, help=", ".join(reason.value for reason in Reason)
-    )
-    _notes(parser)
-    parser.add_argument("--ttl", metavar="SECONDS", help="review due after this time; it closes nothing")
-    _yes(parser)
-
-
-def _half_open(parser: Parser) -> None:
-    _id(parser)
-    _notes(parser)
-    parser.add_argument(
-        "--checked", metavar="ITEMS", required=True, help="all, or the checklist items that you vouch for"
-    )
-    _yes(parser)
-
-
-def _close(parser: Parser) -> None:
-    _id(parser)
-    _notes(parser)
-    _yes(parser)
-
-
-def _approve(parser: Parser) -> None:
-    parser.add_argument("request", metavar="REQUEST", help="the id that half-open printed")
-    parser.add_argument("--notes", metavar="TEXT", default="", help="kept with the approval")
-    _yes(parser)
-
-
-def _restore(parser: Parser) -> None:
-    parser.add_argument("--notes", metavar="TEXT", default="", help="kept with the restore")
-    _yes(parser)
-
-
-def _acknowledge(parser: Parser) -> None:
-    parser.add_argument("incident", metavar="ID", help="the incident's id")
-    _notes(parser)
-
-
-def _history(parser: Parser) -> None:
-    _optional_id(parser)
-    parser.add_argument("--count", metavar="N", default="50", help="how many, newest first (50)")
-
-
-def _verify(parser: Parser) -> None:
-    parser.add_argument("--full", action="store_true", help="from the first entry, against every signed head")
-
-
-def _reanchor(parser: Parser) -> None:
-    _notes(parser)
-    parser.add_argument(
-        "--head",
-        metavar="SEQ:HASH",
-        help="the head that you accept; without it the one that a waiting request names, else the newest",
-    )
-    _yes(parser)
-
-
-def _tail(parser: Parser) -> None:
-    parser.add_argument("--count", metavar="N", default="20", help="how many entries (20)")
-
-
-def _export(parser: Parser) -> None:
-    parser.add_argument("--after", metavar="SEQ", default="0", help="entries after this one (0: all)")
-    parser.add_argument("--output", metavar="FILE", help="a new file, made 0600; stdout without it")
-
-
-def _add_operator(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the new login")
-    parser.add_argument(
-        "--role", required=True, help="safety-admin, operator-act, automation-role or monitoring-read"
-    )
-    parser.add_argument("--person", metavar="ID", required=True, help="whose login it is")
-    parser.add_argument("--public-key", metavar="FILE", required=True, help="what `cockpit keygen` printed")
-
-
-def _revoke(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the login to revoke")
-
-
-def _keygen(parser: Parser) -> None:
-    parser.add_argument("--output", metavar="FILE", help="the new private key; the login's own by default")
-
-
-def _demo(parser: Parser) -> None:
-    parser.add_argument("--headless", action="store_true", help="no screen; prints one JSON line when ready")
-    parser.add_argument("--data-dir", metavar="DIR", help="where the demo keeps its data")
-
-
-def _completion(parser: Parser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish", "breakers"), metavar="bash|zsh|fish")
-
-
 COMMANDS: Final[dict[str, CommandSpec]] = {
-    "": CommandSpec("the screen", "services:screen", _none),
-    "demo": CommandSpec("embedded servers, a trading plant and the screen", "services:demo", _demo),
-    "init": CommandSpec("create or upgrade schema, rights and catalogue", "owner:init", _none),
-    "authority": CommandSpec("run the service that commits", "services:authority", _none),
-    "status": CommandSpec("every breaker, or one", "reading:status", _optional_id),
-    "history": CommandSpec("transitions, newest first", "reading:history", _history),
-    "trip": CommandSpec("halt: trip a breaker", "tripping:trip", _trip, changes=True),
+    "": CommandSpec("the screen", "services:screen", options.nothing),
+    "demo": CommandSpec("embedded servers, a trading plant and the screen", "services:demo", options.demo),
+    "init": CommandSpec("create or upgrade schema, rights and catalogue", "owner:init", options.nothing),
+    "authority": CommandSpec("run the service that commits", "services:authority", options.nothing),
+    "guard": CommandSpec("run the service that trips by rules", "services:guard", options.nothing),
+    "exporter": CommandSpec("run the service that serves metrics", "services:exporter", options.exporter),
+    "status": CommandSpec("every breaker, or one", "reading:status", options.optional_id),
+    "history": CommandSpec("transitions, newest first", "reading:history", options.history),
+    "trip": CommandSpec("halt: trip a breaker", "tripping:trip", options.trip, changes=True),
     "half-open": CommandSpec(
-        "begin a resume: probes may run", "resuming:half_open", _half_open, changes=True
+        "begin a resume: probes may run", "resuming:half_open", options.half_open, changes=True
     ),
-    "probe": CommandSpec("run the probes of your half-open", "probing:probe", _id, changes=True),
-    "close": CommandSpec("end a resume whose probes passed", "resuming:close", _close, changes=True),
-    "approve": CommandSpec("approve a second person's request", "resuming:approve", _approve, changes=True),
-    "restore": CommandSpec("re-issue grants after a loss", "resuming:restore", _restore, changes=True),
+    "probe": CommandSpec("run the probes of your half-open", "probing:probe", options.breaker, changes=True),
+    "close": CommandSpec("end a resume whose probes passed", "resuming:close", options.close, changes=True),
+    "approve": CommandSpec(
+        "approve a second person's request", "resuming:approve", options.approve, changes=True
+    ),
+    "restore": CommandSpec("re-issue grants after a loss", "resuming:restore", options.restore, changes=True),
     "incident ack": CommandSpec(
-        "acknowledge an incident", "resuming:acknowledge", _acknowledge, changes=True
+        "acknowledge an incident", "resuming:acknowledge", options.acknowledge, changes=True
     ),
-    "audit verify": CommandSpec("verify the audit chain", "auditing:verify", _verify),
-    "audit tail": CommandSpec("the newest audit entries", "auditing:tail", _tail),
-    "audit export": CommandSpec("audit entries as JSON lines", "auditing:export", _export),
+    "limit": CommandSpec("cap the order size of a scope", "sizing:limit", options.limit, changes=True),
+    "lift": CommandSpec("end such a cap", "sizing:lift", options.lift, changes=True),
+    "slo": CommandSpec("objectives and error budgets, worst first", "slos:slo", options.slo),
+    "slo exclude": CommandSpec(
+        "leave an agreed stretch of time out of a budget", "slos:exclude", options.slo_exclude, changes=True
+    ),
+    "slo include": CommandSpec("take an exclusion back", "slos:include", options.slo_include, changes=True),
+    "slo check": CommandSpec("validate the files of the objectives", "slos:check", options.slo_check),
+    "triggers": CommandSpec("how near each automatic trigger is", "triggers:triggers", options.triggers),
+    "triggers check": CommandSpec("validate a file of rules", "triggers:check", options.triggers_check),
+    "audit verify": CommandSpec("verify the audit chain", "auditing:verify", options.verify),
+    "audit tail": CommandSpec("the newest audit entries", "auditing:tail", options.tail),
+    "audit export": CommandSpec("audit entries as JSON lines", "auditing:export", options.export),
     "audit reanchor": CommandSpec(
-        "accept a damaged chain's head; takes two safety-admins", "auditing:reanchor", _reanchor, changes=True
+        "accept a damaged chain's head; takes two safety-admins",
+        "auditing:reanchor",
+        options.reanchor,
+        changes=True,
     ),
-    "admin add-operator": CommandSpec("register a login", "owner:add_operator", _add_operator),
-    "admin revoke": CommandSpec("revoke a login", "owner:revoke", _revoke),
-    "keygen": CommandSpec("make a signing key", "owner:keygen", _keygen),
-    "doctor": CommandSpec("what is reachable, permitted and unsafe", "owner:doctor", _none),
-    "info": CommandSpec("where files lie", "reading:info", _none),
-    "completion": CommandSpec("a completion script for your shell", "completion:completion", _completion),
+    "admin add-operator": CommandSpec("register a login", "owner:add_operator", options.add_operator),
+    "admin revoke": CommandSpec("revoke a login", "owner:revoke", options.revoke),
+    "keygen": CommandSpec("make a signing key", "owner:keygen", options.keygen),
+    "doctor": CommandSpec("what is reachable, permitted and unsafe", "owner:doctor", options.nothing),
+    "info": CommandSpec("where files lie", "reading:info", options.nothing),
+    "completion": CommandSpec(
+        "a completion script for your shell", "completion:completion", options.completion
+    ),
 }
 _GROUPS: Final = frozenset(words.split()[0] for words in COMMANDS if " " in words)
 
@@ -206,7 +108,13 @@ _GROUPS: Final = frozenset(words.split()[0] for words in COMMANDS if " " in word
 def parser_of(words: str) -> Parser:
     """The parser of one command; the global options may stand before or after the command's words."""
     spec = COMMANDS[words]
-    parser = _Parser(prog=f"cockpit {words}".strip(), description=spec.help, allow_abbrev=False)
+    more = [name for name in COMMANDS if words and name.startswith(f"{words} ")]
+    parser = _Parser(
+        prog=f"cockpit {words}".strip(),
+        description=spec.help,
+        epilog=f"See also: cockpit {', cockpit '.join(more)}." if more else None,
+        allow_abbrev=False,
+    )
     parser.add_argument("--config", metavar="FILE", help="settings instead of the default file")
     parser.add_argument("--profile", metavar="NAME", help="a [profiles.NAME] of the settings")
     parser.add_argument("--login", metavar="NAME", help="a [logins.NAME] of the settings")
@@ -232,18 +140,20 @@ def parse(arguments: Sequence[str]) -> Invocation:
         raise HelpWanted(_version())
     taken = positions[:2] if first in _GROUPS else positions[:1]
     words = " ".join(arguments[position] for position in taken)
+    if words not in COMMANDS and first in COMMANDS:  # `slo` is a command too; what follows is its own
+        taken, words = positions[:1], first
     if words not in COMMANDS:
         if words in _GROUPS and any(argument in ("-h", "--help") for argument in arguments):
             raise HelpWanted(_overview(f"{words} "))
         raise UsageFault(_no_such(words, first))
     rest = [argument for position, argument in enumerate(arguments) if position not in taken]
     try:
-        options = parser_of(words).parse_args(rest)
+        chosen = parser_of(words).parse_args(rest)
     except (argparse.ArgumentError, ValueError, IndexError) as error:  # argparse itself fails on odd input
         raise UsageFault(
             f"arguments: {clean(str(error), 200)}; `cockpit {words} --help` shows them"
         ) from error
-    return Invocation(words, COMMANDS[words], options)
+    return Invocation(words, COMMANDS[words], chosen)
 
 
 def _undecodable(argument: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 
+from cockpit.cli.service_checks import exporter, guard, objectives, prometheus
 from cockpit.cli.wiring import (
     EvidenceShelf,
     open_gateway,
@@ -36,7 +37,12 @@ async def diagnose(settings: Settings, login: str | None) -> tuple[tuple[Fact, .
         "evidence": lambda: _evidence(settings),
         "gateway": lambda: _gateway(settings),
         "spool": lambda: _spool(settings),
+        "objectives": lambda: objectives(settings, credentials),
+        "guard": lambda: guard(settings, credentials),
+        "exporter": lambda: exporter(settings),
     }
+    if settings.prometheus_url is not None:
+        checks["prometheus"] = lambda: prometheus(settings.prometheus_url or "")
     if credentials.name == _OWNER:
         checks |= {
             "redis rights": lambda: _redis_rights(credentials),

@@ -8,8 +8,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from urllib.parse import urlsplit, urlunsplit
 
 from cockpit.cli.answers import Answer
+from cockpit.cli.columns import aligned, percent
 from cockpit.cli.wiring import open_postgres, open_redis, settings_of, whole
 from cockpit.config import BadSettings, Credentials, Settings
 from cockpit.domain.breakers import BreakerId
@@ -36,11 +39,12 @@ async def _status(settings: Settings, credentials: Credentials, chosen: Sequence
     if isinstance(snapshot, Refused):
         return _unreadable(chosen, rows, snapshot)
     found = [_breaker(snapshot, name, rows.get(name)) for name in chosen]
-    document = {"breakers": found, "observed_at": rfc3339(snapshot.observed_at)}
+    document: dict[str, object] = {"breakers": found, "observed_at": rfc3339(snapshot.observed_at)}
     lines = [_line(each, snapshot.readings[BreakerId(str(each["breaker_id"]))]) for each in found]
     if isinstance(desk, Refused):
-        return Answer(document, tuple(lines), messages=(str(desk),))
-    return Answer(document, (*lines, *_pending_lines(desk)))
+        nothing = dict.fromkeys(("size_limits", "approvals", "incidents"))  # unknown, which is not none
+        return Answer(document | nothing, tuple(lines), messages=(str(desk),))
+    return Answer(document | _desk_fields(desk), (*lines, *_pending_lines(desk)))
 
 
 async def _read_redis(settings: Settings, credentials: Credentials) -> BreakerSnapshot | Refused:
@@ -71,6 +75,7 @@ def _breaker(snapshot: BreakerSnapshot, name: BreakerId, row: BreakerRow | None)
         "effective_state": over.state.value,
         "halted_by": over.halted_by,
         "epoch": reading.epoch.counter if reading.epoch else None,
+        "size_share": str(over.size_share),
     }
     return fields | _story(snapshot, reading, row)
 
@@ -115,19 +120,67 @@ def _event_story(event: StreamEvent) -> dict[str, object]:
 
 def _line(fields: Mapping[str, object], reading: Reading) -> str:
     state, over = State(str(fields["state"])), State(str(fields["effective_state"]))
+    share = Decimal(str(fields["size_share"]))
+    size = f" · SIZE {percent(share, 0)}" if 0 < share < 1 else ""
     halted = "" if over is state else f" → {over.label} by {fields['halted_by']}"
     story = ", ".join(str(fields[name]) for name in ("since", "actor", "reason") if fields[name])
     doubt = f" ({reading.doubt})" if reading.doubt and reading.doubt != fields["reason"] else ""
-    return f"{fields['breaker_id']:<24} {state.label}{halted}  epoch {fields['epoch']}  {story}{doubt}"
+    return f"{fields['breaker_id']:<24} {state.label}{size}{halted}  epoch {fields['epoch']}  {story}{doubt}"
 
 
-def _pending_lines(desk: DeskSnapshot | Refused) -> list[str]:
-    if isinstance(desk, Refused):
-        return []
+def _desk_fields(desk: DeskSnapshot) -> dict[str, object]:
+    """What else binds or waits: caps on size, requests for a second person, incidents that hold up."""
+    return {
+        "size_limits": [
+            {
+                "limit_id": each.limit_id,
+                "breaker_id": each.breaker_id,
+                "share": str(each.share),
+                "source": each.source,
+                "rule": each.rule or None,
+                "notes": each.notes,
+                "login": each.login,
+                "set_at": rfc3339(each.set_at),
+            }
+            for each in desk.size_limits
+        ],
+        "approvals": [
+            {
+                "request_id": each.request_id,
+                "kind": each.kind,
+                "breaker_id": each.breaker_id,
+                "login": each.login,
+                "expires_at": rfc3339(each.expires_at) if each.expires_at else None,
+            }
+            for each in desk.requests
+            if each.status == "awaiting_approval"
+        ],
+        "incidents": [
+            {
+                "incident_id": each.incident_id,
+                "severity": each.severity,
+                "title": each.title,
+                "status": each.status,
+                "source": each.source,
+                "breaker_id": each.breaker_id,
+                "opened_at": rfc3339(each.opened_at),
+            }
+            for each in desk.incidents
+        ],
+    }
+
+
+def _pending_lines(desk: DeskSnapshot) -> list[str]:
     lease = desk.lease
     lines = (
         [] if lease is not None and lease.alive else ["No authority is running: trips work, nothing resumes."]
     )
+    for limit in desk.size_limits:
+        by = f"rule {limit.rule}" if limit.source == "guard" else limit.login
+        lines.append(
+            f"Limited: `cockpit lift {limit.limit_id} --notes … --yes` "
+            f"({limit.breaker_id} to {percent(limit.share, 0)} by {by}, {clean(limit.notes, 120)})"
+        )
     for row in desk.requests:
         if row.status == "awaiting_approval":
             lines.append(
@@ -149,7 +202,7 @@ def _unreadable(chosen: Sequence[BreakerId], rows: Mapping[BreakerId, BreakerRow
         row = rows.get(name)
         last = f"last {row.state} since {rfc3339(row.since)}" if row else "never read here"
         lines.append(f"{name:<24} UNREADABLE HERE · {last} · TRADING MAY CONTINUE")
-    fields = "state effective_state halted_by epoch since actor reason notes quiet_until".split()
+    fields = "state effective_state halted_by epoch size_share since actor reason notes quiet_until".split()
     return Answer(
         {
             "breakers": [{"breaker_id": name, **dict.fromkeys(fields)} for name in chosen],
@@ -205,12 +258,28 @@ def info(options: argparse.Namespace) -> Answer:
             "evidence": settings.evidence_url.partition("?")[0],
             "gateway": settings.gateway_url,
             "breakers": len(settings.catalogue),
+            "objectives": [
+                *(["shipped"] if settings.shipped_slos else []),
+                *map(str, settings.slo_folders),
+            ],
+            "triggers": str(settings.triggers_file or "shipped"),
+            "prometheus": settings.prometheus_url and without_password(settings.prometheus_url),
+            "metrics_port": settings.metrics_port,
+            "guard_login": settings.guard_login,
+            "exporter_login": settings.exporter_login,
+            "exporter_host": settings.exporter_host,
         }
     except BadSettings as error:
         problem = (str(error),)
         facts["problem"] = str(error)
-    lines = tuple(f"{name:<10}{_plain(value)}" for name, value in facts.items() if name != "problem")
+    lines = aligned([(name, _plain(value)) for name, value in facts.items() if name != "problem"])
     return Answer(facts, lines, messages=problem)
+
+
+def without_password(url: str) -> str:
+    """An address that may be shown (I27)."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
 def _plain(value: object) -> str:

@@ -24,7 +24,8 @@ def half_open(options: argparse.Namespace) -> Answer:
     breaker_id = settings_of(options).catalogue.known(options.id)
     notes, checked = justification(options.notes), parse_checked(options.checked)
     must_acknowledge(options, breaker_id, "probe orders may trade there, and that what you vouch for is so")
-    wish = resume.Wish(Kind.HALF_OPEN, breaker_id, notes, checked)
+    override = "" if options.override is None else _override(options.override)
+    wish = resume.half_open_wish(breaker_id, notes, checked, override)
     return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
@@ -37,7 +38,7 @@ def close(options: argparse.Namespace) -> Answer:
 
 
 def approve(options: argparse.Namespace) -> Answer:
-    request_id, notes = _uuid(options.request, "request"), _short_notes(options.notes)
+    request_id, notes = uuid_of(options.request, "request"), _short_notes(options.notes)
     return decided(options, lambda ports: resume.approve(request_id, notes, ports, datetime.now(UTC)))
 
 
@@ -47,7 +48,7 @@ def restore(options: argparse.Namespace) -> Answer:
 
 
 def acknowledge(options: argparse.Namespace) -> Answer:
-    incident, notes = _uuid(options.incident, "incident"), justification(options.notes)
+    incident, notes = uuid_of(options.incident, "incident"), justification(options.notes)
     wish = resume.Wish(Kind.ACKNOWLEDGE, GLOBAL, notes, target=incident)
     return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
@@ -71,13 +72,25 @@ async def _ask(options: argparse.Namespace, ask: Ask) -> Outcome:
         return await ask(resume.ResumePorts(redis, postgres, sign, settings.limits))
 
 
-def _uuid(text: str, field: str) -> str:
+def uuid_of(text: str, field: str) -> str:
+    """An id out of an argument.
+
+    Raises:
+        UsageFault: it is none.
+    """
     try:
         return str(UUID(text))
     except ValueError:
         raise UsageFault(
             f"{field}: {clean(text, 60)!r} is not an id; write the UUID that was printed"
         ) from None
+
+
+def _override(text: str) -> str:
+    try:
+        return justification(text)
+    except BadNotes as error:
+        raise UsageFault(f"--override: {str(error).replace('notes have', 'it has')}") from error
 
 
 def _short_notes(text: str) -> str:

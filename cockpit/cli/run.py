@@ -63,9 +63,19 @@ def _answer(invocation: Invocation) -> Answer | int:
 
 def _bad_input() -> tuple[type[Exception], ...]:
     """What says that the input was wrong. Asked for once something was raised: its modules load slowly."""
+    from cockpit.domain.adjustments import BadAdjustment
     from cockpit.domain.checklist import BadChecked
 
-    return (UsageFault, BadSettings, BadNotes, BadReason, BadChecked, InvalidBreakerId, UnknownBreaker)
+    return (
+        UsageFault,
+        BadSettings,
+        BadNotes,
+        BadReason,
+        BadChecked,
+        BadAdjustment,
+        InvalidBreakerId,
+        UnknownBreaker,
+    )
 
 
 def _emit(answer: Answer | int, as_json: bool) -> int:

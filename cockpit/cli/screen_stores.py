@@ -16,8 +16,14 @@ from cockpit.config import BadSettings, Credentials, Settings
 if TYPE_CHECKING:
     from backends.redis_store import RedisStore
     from cockpit.desk import Desk
+    from cockpit.feeds import ObjectivesSide
 
-_FOR_STATES: Final = ("backends.redis_store", "widgets.breaker_rows", "widgets.next_steps")
+_FOR_STATES: Final = (
+    "backends.redis_store",
+    "widgets.breaker_rows",
+    "widgets.next_steps",
+    "widgets.size_words",
+)
 _FOR_ALL: Final = (
     "cockpit.desk",
     "cockpit.cli.tripping",
@@ -33,8 +39,13 @@ _FOR_DIALOGS: Final = (
     "widgets.close_dialog",
     "widgets.pick_dialogs",
     "widgets.details",
+    "widgets.exclude_dialog",
+    "widgets.end_dialogs",
     "cockpit.screens.audit",
+    "cockpit.screens.slos",
+    "cockpit.screens.triggers",
 )
+_FOR_SLOS: Final = ("widgets.slo_strip", "widgets.halts_due", "cockpit.objectives")
 
 
 def load_redis() -> None:
@@ -50,6 +61,23 @@ def load_rest() -> None:
 def load_dialogs() -> None:
     """So that the first trip by key opens as fast as the second."""
     _load(_FOR_DIALOGS)
+
+
+def load_objectives() -> None:
+    """What reads the objectives and says what they ask for."""
+    _load(_FOR_SLOS)
+
+
+def open_objectives(settings: Settings, credentials: Credentials) -> ObjectivesSide:
+    """This login's reader of the objectives.
+
+    Raises:
+        BadSettings: a file of objectives or an address cannot be used.
+    """
+    from cockpit.cli.wiring import postgres_address
+    from cockpit.objectives import open_objectives as opened
+
+    return opened(settings, postgres_address(credentials))
 
 
 def _load(modules: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What runs until it is stopped: the screen, the demo, the authority."""
+"""What runs until it is stopped: the screen, the demo, the authority, the guard, the exporter."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import argparse
 import gc
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cockpit.cli.answers import UsageFault, say
-from cockpit.cli.wiring import settings_of
-from cockpit.config import Settings
+from cockpit.cli.wiring import open_postgres, settings_of, whole
+from cockpit.config import Credentials
+from cockpit.domain.refusals import Code, Refused, StoreUnreachable
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from cockpit.domain.permissions import Role
 
 
 def screen(options: argparse.Namespace) -> int:
@@ -69,27 +77,85 @@ def demo(options: argparse.Namespace) -> int:
 
 def authority(options: argparse.Namespace) -> int:
     """The service, until SIGTERM, SIGINT or SIGHUP. It logs to stderr, for the service manager to keep."""
+    settings = settings_of(options)
+
+    async def serve(stop: asyncio.Event) -> None:
+        from cockpit.authority.service import run
+
+        await run(settings, stop, ready=lambda: say("this authority acts"))
+
+    return _served("authority", serve)
+
+
+def guard(options: argparse.Namespace) -> int:
+    """The service that evaluates the automatic triggers, as an automation login."""
+    settings = settings_of(options)
+    credentials = settings.credentials(options.login or settings.guard_login)
+
+    async def serve(stop: asyncio.Event) -> None:
+        from cockpit.domain.permissions import Role
+
+        await _must_be(credentials, Role.AUTOMATION_ROLE, "the guard trips as a machine, never as a person")
+        from cockpit.guard.service import run
+
+        await run(settings, credentials.name, stop, ready=lambda: say("this guard acts"))
+
+    return _served(credentials.name, serve)
+
+
+def exporter(options: argparse.Namespace) -> int:
+    """The service that serves metrics over HTTP, as a login that may only read."""
+    settings = settings_of(options)
+    credentials = settings.credentials(options.login or settings.exporter_login)
+    port = settings.metrics_port if options.port is None else whole(options.port, "port", 0, 65_535)
+
+    async def serve(stop: asyncio.Event) -> None:
+        from cockpit.domain.permissions import Role
+
+        await _must_be(credentials, Role.MONITORING_READ, "what answers on the network can change nothing")
+        from cockpit.exporter.service import run
+
+        await run(settings, credentials.name, port, stop, ready=lambda: say("metrics are served"))
+
+    return _served(credentials.name, serve)
+
+
+def _served(login: str, serve: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> int:
     import asyncio
     import logging
+    import signal
 
     from backends.signing import KeyFileUnusable
 
-    settings = settings_of(options)
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(stop)
+
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_serve(settings))
+        asyncio.run(until_stopped())
     except KeyFileUnusable as error:
-        raise UsageFault(f"logins.authority.signing_key: {error}") from error
+        raise UsageFault(f"logins.{login}.signing_key: {error}") from error
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    import asyncio
-    import signal
+async def _must_be(credentials: Credentials, role: Role, why: str) -> None:
+    """Refuse to start with rights that the service should not have, as far as Postgres can say.
 
-    from cockpit.authority.service import run
-
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop, ready=lambda: say("this authority acts"))
+    Raises:
+        Refused: the login is unknown or has another role.
+    """
+    try:
+        async with open_postgres(credentials, 2.0) as store:
+            identity = await store.identity()
+    except StoreUnreachable as error:
+        say(f"the role of {credentials.name} cannot be checked yet: {error}")
+        return
+    if identity.role is not role:
+        raise Refused(
+            Code.DENIED,
+            f"{identity.login} is {identity.role.value}: {why}.",
+            f"Name a login with the role {role.value}: --login, or the settings.",
+        )

@@ -34,7 +34,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def must_acknowledge(options: argparse.Namespace, breaker_id: BreakerId, what: str) -> None:
+def must_acknowledge(options: argparse.Namespace, breaker_id: BreakerId | None, what: str) -> None:
     """
     Raises:
         UsageFault: `--yes` is missing.

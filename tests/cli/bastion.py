@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cockpit.authority.objectives import EVERY_S
 from cockpit.authority.service import running_authority
 from tests.authority.desk import Venue, until, venue
 from tests.cli.commands import NOTES, Done, cockpit, trip_arguments
@@ -43,14 +44,14 @@ class Bastion:
 
 
 @asynccontextmanager
-async def manned(platform: Platform) -> AsyncIterator[Bastion]:
-    """A bastion whose platform is open for trading."""
+async def manned(platform: Platform, objectives_every_s: float = EVERY_S) -> AsyncIterator[Bastion]:
+    """A bastion whose platform is open for trading; its authority reads the objectives as often as said."""
     async with venue() as made:
         config = platform.config.with_name("cli.toml")
         config.touch(0o600)
         config.write_text(f'gateway_url = "{made.url}"\n' + platform.config.read_text())
         settings = replace(platform.settings, gateway_url=made.url)
-        async with running_authority(settings):
+        async with running_authority(settings, objectives_every_s=objectives_every_s):
             bastion = Bastion(platform, config, made)
             await bastion.becomes("global", "CLOSED")
             yield bastion

@@ -94,6 +94,17 @@ def test_a_misspelt_command_is_suggested() -> None:
     assert "audit verify" in run("audit")[2]
 
 
+@pytest.mark.usefixtures("nowhere")
+def test_a_group_that_is_a_command_too() -> None:
+    """`slo` lists, `slo NAME` shows one, `slo check` is another command; `--` ends the commands."""
+    for words in ((), ("order-success",), ("--", "check")):
+        code, _, err = run("slo", *words)
+        assert (code, "config" in err) == (2, True), err  # parsed, and only the settings are missing
+    assert "See also: cockpit slo exclude" in run("slo", "--help")[1]
+    assert "--from" in run("slo", "exclude", "--help")[1]
+    assert "unrecognized" in run("slo", "order-success", "exclude")[2]
+
+
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "xterm"}])
 async def test_the_screen_without_a_terminal_exits_2_and_names_the_commands(
     env: dict[str, str],
@@ -132,10 +143,16 @@ def test_bash_completes(tmp_path: Path) -> None:
     probe = script + (
         "\nCOMP_WORDS=(cockpit audit ver); COMP_CWORD=2; _cockpit; echo ${COMPREPLY[@]}"
         "\nCOMP_WORDS=(cockpit trip --reason dri); COMP_CWORD=3; _cockpit; echo ${COMPREPLY[@]}"
-        "\nCOMP_WORDS=(cockpit half-open --ch); COMP_CWORD=2; _cockpit; echo ${COMPREPLY[@]}\n"
+        "\nCOMP_WORDS=(cockpit half-open --ch); COMP_CWORD=2; _cockpit; echo ${COMPREPLY[@]}"
+        "\ncockpit() { [ $1 = completion ] && echo $2-one check-two; }"
+        "\nCOMP_WORDS=(cockpit slo ch); COMP_CWORD=2; _cockpit; echo ${COMPREPLY[@]}"
+        "\nCOMP_WORDS=(cockpit slo exclude --fr); COMP_CWORD=3; _cockpit; echo ${COMPREPLY[@]}"
+        "\nCOMP_WORDS=(cockpit slo exclude obj); COMP_CWORD=3; _cockpit; echo ${COMPREPLY[@]}"
+        "\nCOMP_WORDS=(cockpit triggers ru); COMP_CWORD=2; _cockpit; echo ${COMPREPLY[@]}\n"
     )
     done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.split() == ["verify", "drill", "--checked"]
+    wanted = ["verify", "drill", "--checked", "check", "check-two", "--from", "objectives-one", "rules-one"]
+    assert done.stdout.split() == wanted
 
 
 async def test_status_without_redis_never_says_halted(platform: Platform) -> None:  # I25
@@ -153,10 +170,23 @@ async def test_status_lists_every_breaker_in_the_contracts_fields(platform: Plat
     await platform.open_for_trading()
     document = (await cockpit(platform.config, "status", "--json")).document
     assert [each["breaker_id"] for each in document["breakers"]] == list(platform.catalogue.ids)
-    fields = "breaker_id state effective_state halted_by epoch since actor reason notes quiet_until"
+    fields = (
+        "breaker_id state effective_state halted_by epoch size_share since actor reason notes quiet_until"
+    )
     assert set(document["breakers"][0]) == set(fields.split())
+    assert {each["size_share"] for each in document["breakers"]} == {"1"}
+    assert (document["size_limits"], document["approvals"], document["incidents"]) == ([], [], [])
     human = await cockpit(platform.config, "status")
-    assert "CLOSED · TRADING" in human.out
+    assert "CLOSED · TRADING" in human.out and "SIZE" not in human.out
+
+
+async def test_status_without_postgres_knows_no_limits_rather_than_none(platform: Platform) -> None:  # I25
+    from tests.cli.commands import moved
+
+    await platform.open_for_trading()
+    document = (await cockpit(moved(platform.config, "half.toml", postgres=1), "status", "--json")).document
+    assert [document[name] for name in ("size_limits", "approvals", "incidents")] == [None] * 3
+    assert document["breakers"][0]["state"] == "CLOSED"
 
 
 async def test_an_internal_error_is_one_line_and_a_log(platform: Platform, tmp_path: Path) -> None:  # I27

@@ -95,6 +95,25 @@ POSTGRES: tuple[str, ...] = (
     "UPDATE incidents SET status = 'acknowledged'",
     "UPDATE recent_orders SET status = 'filled'",
     "UPDATE positions SET quantity = 0",
+    "INSERT INTO sli_samples (sli, good, total) VALUES ('order_success', 1000000, 1000000)",
+    "UPDATE sli_samples SET good = total",
+    "DELETE FROM sli_samples",
+    "UPDATE sli_buckets SET good = total",
+    "DELETE FROM sli_buckets",
+    "INSERT INTO slo_exclusions SELECT * FROM slo_exclusions",
+    "INSERT INTO slo_exclusions (exclusion_id, slo, from_at, until_at, notes, login, person_id, approved_by,"
+    " audit_seq) VALUES (gen_random_uuid(), 'order-success', 'epoch', now(), 'x', 'a', 'a', 'b', 1)",
+    "UPDATE slo_exclusions SET reverted_at = NULL",
+    "DELETE FROM size_limits",
+    "UPDATE size_limits SET lifted_at = now()",
+    "DELETE FROM guard_lease",
+    "UPDATE guard_lease SET term = term + 1",
+    "INSERT INTO guard_firings SELECT * FROM guard_firings",
+    "DELETE FROM guard_firings",
+    "INSERT INTO outbox (dedup_key, severity, title) VALUES ('x', 'P0', 'x')",
+    "DELETE FROM outbox",
+    "UPDATE outbox SET delivered_at = now()",
+    "ALTER TABLE sli_samples DISABLE TRIGGER ALL",
     "ALTER TABLE audit_log DISABLE TRIGGER ALL",
     "DROP TABLE audit_log",
     "CREATE TABLE mine (x int)",
@@ -122,7 +141,7 @@ POSTGRES: tuple[str, ...] = (
 def inbox_rows(login: str, name: str, epoch: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Rows that the inbox takes from anybody, `(request_id, payload)`, none of them signed by whom it
     names: the authority has to refuse every one."""
-    for kind in ("close", "half_open", "approve", "restore", "reanchor"):
+    for kind in "close half_open approve restore reanchor limit lift exclude include".split():
         for claimed in (login, "admin1"):
             request_id = str(uuid4())
             fields = {

@@ -94,6 +94,15 @@ class World:
         async with self.postgres() as connection:
             return await connection.fetchval(sql, *arguments)
 
+    async def spend(self, sli: str) -> None:
+        """Overspend a budget as the trading side could: a sample with more failures than a month may have."""
+        async with self.postgres("gateway") as connection:
+            await connection.execute(
+                "INSERT INTO sli_samples (sli, good, total)"
+                " SELECT $1, 0, 1 + sum(total) FROM sli_samples WHERE sli = $1 AND good <= total",
+                sli,
+            )
+
     async def gate(self) -> dict[str, Decision]:
         """What the gate of a gateway would decide now, for every instrument and strategy."""
         async with self.redis("gateway") as client:
@@ -109,8 +118,10 @@ class World:
 
     async def restart_authority(self, **limits: float) -> None:
         """Change `[limits]` as an owner would, and end the authority, which the demo starts again."""
-        lines = "".join(f"{name} = {value}\n" for name, value in limits.items())
-        text = self.config.read_text().replace("[limits]\n", f"[limits]\n{lines}", 1)
+        text = self.config.read_text()
+        for name, value in limits.items():
+            text = re.sub(rf"(?m)^{name} = .*\n", "", text)
+            text = text.replace("[limits]\n", f"[limits]\n{name} = {value}\n", 1)
         self.config.write_text(text)
         self.settings = load_settings(self.config, env={})
         pid = self.demo.child("-m cockpit authority")

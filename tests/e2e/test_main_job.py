@@ -28,6 +28,7 @@ from widgets.views import RunView, VerificationView
 
 BTC, ETH, SOL = "instrument:BTC-USD", "instrument:ETH-USD", "instrument:SOL-USD"
 SLOW = {"latency_ms": 180}  # within its bound of 300: the probes pass, and take long enough to interfere
+TOO_SLOW = {"latency_ms": 900}  # past the bound, and not yet for the two minutes after which the guard trips
 ORDERS = "SELECT count(*) FROM recent_orders WHERE symbol = $1 AND NOT paper AND NOT reduce_only"
 TICKS = tuple(f"✓ {word}" for word in "halt gateways no automations event audit evidence".split())
 
@@ -82,7 +83,7 @@ async def test_by_keys_at_80_by_24(world: World) -> None:  # I1 I7 I9 I10 I11 I2
         await screen.press("ctrl+s")
         await screen.until(lambda: running(screen))
         assert (await world.gate())[BTC].effective_state is State.HALF_OPEN
-        (await http.put("/faults", json={"reject_rate": 1})).raise_for_status()
+        (await http.put("/faults", json=TOO_SLOW)).raise_for_status()
         await screen.until(lambda: isinstance(screen.app.screen, RunView))
         await screen.shows("FAILED", "✗ paper-order", "✗ gateway-health", "back to OPEN")
         assert (await world.gate())[BTC].effective_state is State.OPEN
@@ -138,16 +139,16 @@ async def orders_stop(world: World) -> None:
 async def refused_while_it_lasts(world: World, screen: Cockpit) -> None:
     """By the screen and by the authority, in words that say what was read and what is wanted."""
     await fill_half_open(screen)
-    await screen.shows("✗", "the venue rejected")
+    await screen.shows("✗", "the venue takes")
     await screen.press("ctrl+s")
     assert isinstance(screen.app.screen, HalfOpenDialog)
     said = " ".join(screen.top().split())
     assert "fails and 1 more" in said, said
-    assert "of the last 10 own checks" in said and "(wanted at most 2.0% rejected)" in said, said
+    assert "(wanted at most 300 ms)" in said, said
     refused = await world.half_open(BTC)
     assert (refused.code, refused.document["outcome"]) == (4, "refused"), refused.out
     words = refused.document["message"]
-    assert "gateway: " in words and "of the last 10 own checks" in words, words
+    assert "gateway: " in words and "(bound 300 ms)" in words, words
     assert "wanted healthy, no API error in 5 min" in words, words
     assert (await world.gate())[BTC].effective_state is State.OPEN
 
@@ -160,10 +161,10 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     early = await world.close(ETH)
     assert (early.code, early.document["outcome"]) == (4, "refused")
 
-    async def half_open() -> bool:  # until the rejected orders of the last test are thirty seconds old
+    async def half_open() -> bool:  # until the slow orders of the last test are thirty seconds old
         done = await world.half_open(ETH)
         assert set(done.document) == OUTCOME
-        assert done.code == 0 or "error-rate" in done.document["message"], done.document
+        assert done.code == 0 or "latency" in done.document["message"], done.document
         return done.code == 0
 
     await until(half_open, 45)
@@ -174,7 +175,7 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     assert second.code == 4
     assert "reset" in second.document["message"].lower(), second.document
     assert (await world.breaker(ETH))["state"] == "HALF_OPEN"
-    await world.restart_authority(reset_interval_s=1)
+    await world.restart_authority(reset_interval_s=1, quiet_period_s=4)
     closed = await world.close(ETH)
     assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.err
     assert closed.document["delivered"] == {"redis": True, "postgres": True}
@@ -186,7 +187,7 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
         " - max(timestamp) FILTER (WHERE action = 'CIRCUIT_BREAKER_RESET')) FROM audit_log WHERE target = $1",
         BTC,
     )
-    assert took >= 20  # I13: the quiet period, by the stores' clock
+    assert took >= 19.9  # I13: the quiet period, by the stores' clock; RESET is recorded right after it began
     orders = await world.query(ORDERS, "BTC-USD")
     await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "BTC-USD", orders + 2), 15)
 
@@ -215,6 +216,8 @@ async def test_global_takes_a_second_person(world: World) -> None:  # I19 I20 F1
     assert probed.code == 0, probed.document
     closed = await world.close("global", "admin1")
     assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.document
+    for name in ("global", ETH):
+        await world.becomes(name, "CLOSED", 20)
 
 
 @pytest.mark.parametrize("login", PEOPLE)
