@@ -18,7 +18,17 @@ from tests.bench.figures import Figure, table
 from tests.bench.stand import Stand
 
 Area = Callable[[Stand], list[Figure]]
-AREAS: Final = ("gate", "trip", "trip_process", "request", "thousand", "first_frame", "at_rest")
+AREAS: Final = (
+    "gate",
+    "trip",
+    "trip_process",
+    "request",
+    "thousand",
+    "guard",
+    "objectives",
+    "first_frame",
+    "at_rest",
+)
 FAILED: Final = 2
 
 

@@ -45,6 +45,7 @@ def test_postgres_15_keeps_the_contract() -> None:
         {POSTGRES: str(POSTGRES_BIN)},
         "tests/stores/test_init.py",
         *(str(path) for path in store_tests("test_postgres_*.py")),
+        *(str(path) for path in store_tests("test_sli_*.py")),
     )
 
 

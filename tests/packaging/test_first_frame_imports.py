@@ -37,10 +37,18 @@ LATER: Final = (
     "cockpit.domain.documents",
     "cockpit.domain.permissions",
     "cockpit.domain.probes",
+    "cockpit.domain.slo_reports",
     "cockpit.domain.snapshots",
+    "cockpit.domain.trigger_reports",
+    "cockpit.objectives",
     "cockpit.screens.audit",
+    "cockpit.screens.slos",
+    "cockpit.screens.triggers",
     "widgets.breaker_rows",
     "widgets.dialog",
+    "widgets.halts_due",
+    "widgets.size_words",
+    "widgets.slo_signs",
     "widgets.next_steps",
 )
 CONFIG: Final = """

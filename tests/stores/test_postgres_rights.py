@@ -15,7 +15,8 @@ TABLES = (
     "operators role_grants signing_keys breakers requests approvals probe_runs probe_results "
     "audit_log audit_head "
     "audit_anchors commits reset_slots genesis authority_lease recent_orders positions automations incidents "
-    "incident_events reconciliation_runs sli_samples"
+    "incident_events reconciliation_runs sli_samples sli_buckets slo_exclusions size_limits guard_lease "
+    "guard_firings outbox"
 ).split()
 PROBERS = {name for name, role in PEOPLE.items() if role in (Role.SAFETY_ADMIN, Role.OPERATOR_ACT)}
 
