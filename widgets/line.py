@@ -112,13 +112,19 @@ def _indent(line: Line) -> int:
 
 
 def wrap(text: str, cells: int, lines: int, style: str = "") -> list[Line]:
-    """`text` broken at spaces into at most `lines` lines; the last is cut with an ellipsis."""
+    """`text` broken at spaces, and where a word is longer than a line, into at most `lines` lines; the last
+    is cut with an ellipsis."""
     out: list[str] = []
     for word in clean(text).split(" "):
         if out and cell_len(out[-1]) + 1 + cell_len(word) <= cells:
             out[-1] += " " + word
-        else:
-            out.append(word)
+            continue
+        rest = word
+        while cell_len(rest) > cells > 0:
+            head = set_cell_size(rest, cells).rstrip(" ") or rest[0]
+            out.append(head)
+            rest = rest[len(head) :]
+        out.append(rest)
     if len(out) > lines:
         out = [*out[: lines - 1], " ".join(out[lines - 1 :])]
     return [cut(((piece, style),), cells) for piece in out]

@@ -115,55 +115,52 @@ climbs AS (
 
 -- Slices of time: (k * slice_s - slice_s, k * slice_s], counted where they end within the window. One that an
 -- exclusion touches is left out; one without events does not count.
-sliced AS (
-    SELECT a.id, r.slice_at, sum(r.good) AS good, sum(r.total) AS total
-      FROM asked a
-           CROSS JOIN LATERAL (SELECT a.slice_s * interval '1 second' AS width) AS slice
-           CROSS JOIN LATERAL (
-               SELECT date_bin(width, a.at - a.windows[1] * interval '1 second', 'epoch') AS from_at,
-                      date_bin(width, a.at, 'epoch') AS until_at) AS whole
-           CROSS JOIN LATERAL (
-               SELECT date_bin(width, b.start_at, 'epoch') AS slice_at,
-                      CASE WHEN kind = 'events' THEN b.good
-                           WHEN b.least >= low AND b.most <= high THEN b.readings
-                           WHEN b.most < low OR b.least > high OR b.readings = 0 THEN 0
-                           ELSE (SELECT count(*) FROM sli_samples s
-                                  WHERE s.sli = b.sli AND s.value BETWEEN low AND high
-                                    AND s.observed_at > b.start_at
-                                    AND s.observed_at <= b.start_at + b.width_s * interval '1 second'
-                                    AND s.value IS NOT NULL AND sli_sound(s.good, s.total, s.value))
-                      END AS good,
-                      CASE kind WHEN 'events' THEN b.total ELSE b.readings END AS total
-                 FROM sli_buckets b
-                WHERE grain_s > 0 AND b.sli = a.sli AND b.width_s = grain_s
-                  AND b.start_at >= from_at AND b.start_at < until_at
-               UNION ALL
-               SELECT date_bin(width, s.observed_at - interval '1 us', 'epoch'),
-                      CASE WHEN kind = 'events' THEN s.good WHEN s.value BETWEEN low AND high THEN 1 ELSE 0 END,
-                      CASE WHEN kind = 'events' THEN s.total WHEN s.value IS NULL THEN 0 ELSE 1 END
-                 FROM sli_samples s
-                WHERE grain_s = 0 AND s.sli = a.sli AND s.observed_at > from_at AND s.observed_at <= until_at
-                  AND sli_sound(s.good, s.total, s.value)
-           ) AS r
-     WHERE a.slice_s IS NOT NULL AND kind IN ('events', 'limit')
-     GROUP BY a.id, r.slice_at
-    HAVING sum(r.total) > 0
+timed AS MATERIALIZED (
+    SELECT asked.*, width, date_bin(width, at, 'epoch') AS until_at,
+           (SELECT array_agg(date_bin(width, at - window_s * interval '1 second', 'epoch') ORDER BY window_s DESC)
+              FROM unnest(windows) AS window_s) AS starts
+      FROM asked CROSS JOIN LATERAL (SELECT slice_s * interval '1 second' AS width) AS slice
+     WHERE slice_s IS NOT NULL
 ),
 -- By the number of windows that hold a slice: reach 1 means that only the longest does.
 slices AS (
-    SELECT id, json_agg(json_build_array(reach, cut, good, total)) AS slices
-      FROM (SELECT a.id, reach, cut, count(*) FILTER (WHERE s.good >= a.slice_target * s.total) AS good,
-                   count(*) AS total
-              FROM (SELECT *, (SELECT array_agg(date_bin(slice_s * interval '1 second',
-                                                         at - w * interval '1 second', 'epoch') ORDER BY w DESC)
-                                 FROM unnest(windows) AS w) AS starts
-                      FROM asked WHERE slice_s IS NOT NULL) AS a
-                   JOIN sliced s USING (id)
-                   CROSS JOIN LATERAL (SELECT width_bucket(s.slice_at, a.starts) AS reach,
-                       a.excluded && tstzrange(s.slice_at, s.slice_at + a.slice_s * interval '1 second', '(]') AS cut)
-                           AS placed
-             GROUP BY 1, 2, 3) AS every
-     GROUP BY 1
+    SELECT a.id, (
+           SELECT json_agg(json_build_array(reach, cut, good, total))
+             FROM (SELECT width_bucket(slice_at, a.starts) AS reach,
+                          a.excluded && tstzrange(slice_at, slice_at + width, '(]') AS cut,
+                          count(*) FILTER (WHERE good >= a.slice_target * total) AS good,
+                          count(*) AS total
+                     FROM (SELECT slice_at, sum(good) AS good, sum(total) AS total
+                             FROM (SELECT date_bin(width, b.start_at, 'epoch') AS slice_at,
+                                          CASE WHEN kind = 'events' THEN b.good
+                                               WHEN b.least >= low AND b.most <= high THEN b.readings
+                                               WHEN b.most < low OR b.least > high OR b.readings = 0 THEN 0
+                                               ELSE (SELECT count(*) FROM sli_samples s
+                                                      WHERE s.sli = b.sli AND s.value BETWEEN low AND high
+                                                        AND s.observed_at > b.start_at
+                                                        AND s.observed_at
+                                                            <= b.start_at + b.width_s * interval '1 second'
+                                                        AND s.value IS NOT NULL
+                                                        AND sli_sound(s.good, s.total, s.value))
+                                          END AS good,
+                                          CASE kind WHEN 'events' THEN b.total ELSE b.readings END AS total
+                                     FROM sli_buckets b
+                                    WHERE grain_s > 0 AND b.sli = a.sli AND b.width_s = grain_s
+                                      AND b.start_at >= starts[1] AND b.start_at < until_at
+                                   UNION ALL
+                                   SELECT date_bin(width, s.observed_at - interval '1 us', 'epoch'),
+                                          CASE WHEN kind = 'events' THEN s.good
+                                               WHEN s.value BETWEEN low AND high THEN 1 ELSE 0 END,
+                                          CASE WHEN kind = 'events' THEN s.total
+                                               WHEN s.value IS NULL THEN 0 ELSE 1 END
+                                     FROM sli_samples s
+                                    WHERE grain_s = 0 AND s.sli = a.sli
+                                      AND s.observed_at > starts[1] AND s.observed_at <= until_at
+                                      AND sli_sound(s.good, s.total, s.value)) AS events
+                            GROUP BY slice_at HAVING sum(total) > 0) AS sliced
+                    GROUP BY 1, 2) AS placed
+           ) AS slices
+      FROM timed a
 ),
 
 -- The share of good events in each of the last 24 whole five minutes; a minute that an exclusion touches is out.

@@ -54,8 +54,10 @@ class Objectives:
             while True:
                 self._asked.clear()
                 await self._read()
+                # `wait_for` of Python 3.11 may swallow a cancellation, and the term would never end.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._asked.wait(), self._every_s)
+                    async with asyncio.timeout(self._every_s):
+                        await self._asked.wait()
         finally:
             if self._task is not None:
                 self._task.cancel()

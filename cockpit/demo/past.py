@@ -14,12 +14,12 @@ import asyncpg
 _EVENTS = """
 INSERT INTO sli_samples (sli, good, total, value, observed_at)
 SELECT p.sli, p.events, p.events, p.value, at
-  FROM (VALUES ('order_success', 8, 30, 300, NULL::float8),
-               ('execution_latency', 8, 30, 300, NULL),
-               ('data_feed', 300, 30, 300, NULL),
+  FROM (VALUES ('order_success', 48, 30, 1800, NULL::float8),
+               ('execution_latency', 48, 30, 1800, NULL),
+               ('data_feed', 1800, 30, 1800, NULL),
                ('operations', 2400, 1, 300, NULL),
                ('reconciliation_pass', 15, 1, 300, NULL),
-               ('signal_latency_p99_ms', 1, 30, 300, 40),
+               ('signal_latency_p99_ms', 1, 30, 600, 40),
                ('bar_staleness_p99_s', 1, 1, 60, 5)) AS p (sli, events, days, every_s, value),
        LATERAL generate_series(clock_timestamp() - interval '15 seconds',
                                clock_timestamp() - make_interval(days => p.days),

@@ -29,7 +29,7 @@ async def test_the_list_and_one_in_detail(platform: Platform, folder: Path) -> N
     await sample(platform, "order_success", 3, 15, 30)
     await sample(platform, "data_errors", 1, 1, value=2)
     document = (await cockpit(platform.config, "slo", "--json")).document
-    assert set(document) == {"slos", "thresholds", "exclusions", "faults", "observed_at"}
+    assert set(document) == {*"slos thresholds exclusions faults simulated_before observed_at".split()}
     [slo], [threshold] = document["slos"], document["thresholds"]
     assert set(slo) == SHARED | SLO
     assert set(threshold) == SHARED | {"value", "op", "bound", "unit", "statistic", "window_s"}

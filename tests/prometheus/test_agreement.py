@@ -74,15 +74,17 @@ async def both(
     pairs: list[tuple[Slo, Slo]],
     at: float,
     exclusions: list[Exclusion] | None = None,
+    kept: PrometheusSource | None = None,
 ) -> None:
-    source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+    source = kept or PrometheusSource(server.url, timeout_s=30, whole_s=60)
     ours = await store.read([mine for mine, _ in pairs], exclusions or [], moment(at))
     theirs = await source.read([yours for _, yours in pairs], exclusions or [], moment(at))
     for mine, yours in pairs:
         assert_agree(mine, ours[mine.name], theirs[yours.name])
         assert ours[mine.name].newest_at == theirs[yours.name].newest_at
         close(ours[mine.name].excluded.total, theirs[yours.name].excluded.total)
-    await source.close()
+    if kept is None:
+        await source.close()
 
 
 def twins(world: World, name: str = "", **how: object) -> tuple[Slo, Slo]:
@@ -162,8 +164,12 @@ async def test_slices_of_time_and_measured_values(
         twins(value, "value-five", bound=97.0, slices=Slices(300, Decimal("0.6")), window_s=4 * DAY),
     ]
     with Prometheus(tmp_path / "p", [each for world in worlds for each in world.series]) as server:
-        for at in (AT, ALIGNED, ALIGNED + 59.999):
-            await both(store, server, pairs, at)
+        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+        for at in (AT, ALIGNED, ALIGNED + 59.999, ALIGNED + 60):
+            await both(
+                store, server, pairs, at, kept=source
+            )  # what stands until the next step is not asked anew
+        await source.close()
 
 
 async def test_exclusions_cut_the_same_out_of_both(
@@ -233,12 +239,22 @@ def random_worlds(draw: st.DrawFn) -> list[World]:
     return worlds
 
 
+def off_the_edges(world: World, at: float, others: tuple[float, ...]) -> World:
+    """Cumulative counts without a sample on a window's very edge, which only Prometheus 2 takes in."""
+    if world.name.endswith("e"):
+        return world
+    edges = {round(each * 1_000) for each in (*others, *(at - w for w in (WINDOW_S, *BURN_WINDOWS)))}
+    return World(world.name, [each for each in world.samples if round(each[0] * 1_000) not in edges])
+
+
 @settings(max_examples=EXAMPLES)
 @given(worlds=random_worlds(), late=st.integers(0, 5_000), seed=st.integers(0, 9))
 async def test_random_series(
     platform: Platform, tmp_path: Path, worlds: list[World], late: int, seed: int
 ) -> None:
     at = round(AT + late / 7 + 0.0005, 3) if late else AT
+    cut = (at - 20_000.25, at - 250)
+    worlds = [off_the_edges(world, at, cut) for world in worlds]
     async with platform.connection("gateway") as gateway:
         await insert(gateway, worlds, seed)
     store = SliStore(platform.login("monitor1").postgres_dsn)
@@ -248,7 +264,7 @@ async def test_random_series(
         for world in worlds[:3]
         if world.name.endswith("e")
     ]
-    agreed = [exclusion(mine.name, at - 20_000.25, at - 250) for mine, _ in pairs if seed % 2]
+    agreed = [exclusion(mine.name, *cut) for mine, _ in pairs if seed % 2]
     folder = tmp_path / worlds[0].name
     try:
         with Prometheus(folder, [each for world in worlds for each in world.series]) as server:

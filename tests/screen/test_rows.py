@@ -22,7 +22,7 @@ from widgets.board import Board, PendingTrip
 from widgets.breaker_rows import breaker_row, row_line
 from widgets.event_rows import event_lines
 from widgets.header import header
-from widgets.line import fit, fold, text_of, width
+from widgets.line import fit, fold, text_of, width, wrap
 from widgets.line_view import safe
 from widgets.run_lines import run_lines
 from widgets.symbols import ascii_only, to_ascii
@@ -204,3 +204,13 @@ def test_the_last_door_before_the_terminal_is_shut_and_columns_count_cells() -> 
     assert [cell_len(fit(text, 10)) for text in ("止まれ", "止まれ停止全取引", "plain")] == [10, 10, 10]
     lines = fold((("no authority answers; ", "dim"), ("nothing can resume", "")), 24, 2)
     assert [text_of(line).strip() for line in lines] == ["no authority answers;", "nothing can resume"]
+
+
+def test_a_word_longer_than_a_line_is_broken_and_not_cut() -> None:
+    """The end of a path, and the line number after it, is what somebody needs."""
+    text = "slos: /srv/a/very/long/folder/of/objectives/bad.yaml:3: 漢字漢字 is no objective"
+    for cells in (7, 10, 40):
+        lines = wrap(text, cells, 99)
+        assert all(width(line) <= cells for line in lines)
+        shown = "".join(piece for line in lines for piece, _ in line)
+        assert shown.replace(" ", "") == text.replace(" ", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import uuid4
 
 import asyncpg
@@ -11,6 +12,7 @@ from backends.postgres_admin import PostgresAdmin
 from cockpit.domain.permissions import Role
 from tests.trading_platform import PEOPLE, Platform
 
+FIRING: Final = "0b0dcbe2-4a1f-4c4c-9a39-3c8d6a4f7f10"  # the same for every test process
 FIRE = (
     "SELECT guard_fire('me', {term}, '{firing}', 'some-rule', 'live', 'trip', 'global', 'some-breaker',"
     " '', 1, 0.5, '[]', clock_timestamp(), 'P0', 'other', 'A title')"
@@ -19,7 +21,7 @@ CALLS = {
     "take": "SELECT guard_take('me')",
     "renew": "SELECT guard_renew('me', 1, '{}')",
     "release": "SELECT guard_release('me', 1)",
-    "fire": FIRE.format(term=1, firing=uuid4()),
+    "fire": FIRE.format(term=1, firing=FIRING),
     "holds": "SELECT guard_holds('me', 1)",
     "entitled": "SELECT guard_entitled()",
 }
@@ -88,10 +90,10 @@ async def test_a_grant_that_has_ended_ends_the_term(platform: Platform) -> None:
         "SELECT guard_take('')",
         "SELECT guard_take(repeat('x', 201))",
         "SELECT guard_renew('me', 1, to_jsonb(repeat('x', 270000)))",
-        FIRE.format(term=1, firing=uuid4()).replace("some-rule", "a:b"),
-        FIRE.format(term=1, firing=uuid4()).replace("'A title'", "repeat('x', 301)"),
-        FIRE.format(term=1, firing=uuid4()).replace("'P0'", "'P9'"),
-        FIRE.format(term=1, firing=uuid4()).replace("'live'", "'off'"),
+        FIRE.format(term=1, firing=FIRING).replace("some-rule", "a:b"),
+        FIRE.format(term=1, firing=FIRING).replace("'A title'", "repeat('x', 301)"),
+        FIRE.format(term=1, firing=FIRING).replace("'P0'", "'P9'"),
+        FIRE.format(term=1, firing=FIRING).replace("'live'", "'off'"),
     ],
 )
 async def test_nonsense_is_refused(platform: Platform, call: str) -> None:

@@ -47,7 +47,8 @@ async def test_nobody_but_the_owner_writes_them(platform: Platform, login: str) 
 
 async def test_an_upgrade_fills_them_once(platform: Platform) -> None:
     async with platform.connection() as owner:
-        await owner.execute(SAMPLES)
+        for rest in range(3):
+            await owner.execute(f"{SAMPLES} WHERE g % 4 % 3 = {rest}")
         kept = await owner.fetch(SUMS)
         await owner.execute("DROP TRIGGER sli_samples_roll_up ON sli_samples; DROP TABLE sli_buckets")
         await _upgrade(platform)
@@ -57,6 +58,18 @@ async def test_an_upgrade_fills_them_once(platform: Platform) -> None:
         changed = await owner.fetch(SUMS)
         await _upgrade(platform)  # the second time it is there already
         assert await owner.fetch(SUMS) == changed
+
+
+async def test_a_sample_that_was_not_committed_when_they_are_filled_is_counted(platform: Platform) -> None:
+    async with platform.connection() as owner, platform.connection("gateway") as gateway:
+        await owner.execute("DROP TRIGGER sli_samples_roll_up ON sli_samples; DROP TABLE sli_buckets")
+        async with gateway.transaction():
+            await gateway.execute("INSERT INTO sli_samples (sli, good, total) VALUES ('early', 1, 1)")
+            upgrade = asyncio.create_task(_upgrade(platform))
+            while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                assert not upgrade.done()
+        await upgrade
+        assert await owner.fetchval("SELECT count(*) FROM sli_buckets WHERE sli = 'early'") == 2
 
 
 async def test_a_sample_that_comes_while_they_are_filled_is_counted_once(platform: Platform) -> None:
@@ -81,16 +94,16 @@ async def test_a_sample_that_comes_while_they_are_filled_is_counted_once(platfor
 async def test_writers_in_opposite_order_do_not_wait_for_each_other_for_ever(platform: Platform) -> None:
     async def write(order: str) -> None:
         async with platform.connection("gateway") as gateway:
-            for _ in range(60):
+            for _ in range(20):
                 await gateway.execute(
                     "INSERT INTO sli_samples (sli, good, total, observed_at) SELECT 'sli' || k, 1, 2, 'epoch'"
-                    f" FROM generate_series(1, 40) AS k ORDER BY k {order}"
+                    f" FROM generate_series(1, 400) AS k ORDER BY k {order}"
                 )
 
     await asyncio.gather(write("ASC"), write("DESC"), write("ASC"))
     async with platform.connection() as owner:
         assert (
-            await owner.fetchval("SELECT sum(total) FROM sli_buckets WHERE width_s = 60") == 3 * 60 * 40 * 2
+            await owner.fetchval("SELECT sum(total) FROM sli_buckets WHERE width_s = 60") == 3 * 20 * 400 * 2
         )
 
 

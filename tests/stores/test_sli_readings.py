@@ -279,10 +279,18 @@ async def test_consecutive_bad_orders(platform: Platform, store: SliStore, case:
     await insert(platform, "orders", found)
     objective = slo("orders", consecutive=Consecutive(5, "orders"))
     assert (await store.read([objective], [], AT))["orders"].streak == streak
-    cut = excluded("orders", AT - timedelta(minutes=1.5), AT)
-    without = (await store.read([objective], [cut], AT))["orders"].streak
-    left = [each for each in found if each.at <= cut.from_at]
-    assert without <= sum(each.total for each in left)
+
+
+async def test_excluded_orders_are_in_no_streak(platform: Platform, store: SliStore) -> None:
+    await insert(platform, "orders", at_minutes((20, 9, 9), (12, 0, 2), (6.5, 1, 3), (4, 9, 9), (0.5, 0, 1)))
+    objective = slo("orders", consecutive=Consecutive(5, "orders"))
+    late = excluded("orders", AT - timedelta(minutes=2), AT)
+    good = excluded("orders", AT - timedelta(minutes=5), AT - timedelta(minutes=3))
+    found = [
+        (await store.read([objective], cut, AT))["orders"].streak
+        for cut in ([], [late], [good], [late, good])
+    ]
+    assert found == [0, 14, 6, 5]
 
 
 @pytest.mark.parametrize("values", [(), (1, 1), (2, 1), (1, 2, 2), (2, 2, 2, 2), (2, 1, None, 2)], ids=str)
@@ -413,3 +421,22 @@ async def test_a_statement_that_takes_too_long_is_given_up(platform: Platform) -
             await store.read([slo("a")], [])
     assert (await store.read([slo("a")], []))["a"].newest_at is None  # and asks again
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("from_s", "until_s"), [(40, 20), (40, 39), (60, 20), (119.5, 0.5), (30.5, 30), (9, 5)]
+)
+async def test_an_exclusion_shorter_than_a_minute(
+    platform: Platform, store: SliStore, from_s: float, until_s: float
+) -> None:
+    end = AT.replace(second=0, microsecond=0)
+    found = [
+        Sample(end - timedelta(seconds=ago), Decimal(0), Decimal(1), 1.0)
+        for ago in (110, 70, 50, 39.5, 10, 0)
+    ]
+    await insert(platform, "s", found)
+    first, last = end - timedelta(seconds=from_s), end - timedelta(seconds=until_s)
+    for objective in (slo("s"), slo("s", limit("s", Op.LTE, 5))):
+        reading = (await store.read([objective], [excluded("s", first, last)], AT))["s"]
+        inside = sum(first < each.at <= last for each in found)
+        assert (reading.counts[300].total, reading.excluded.total) == (6 - inside, inside)
