@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from backends.desk_parts import UNUSABLE, Part, figure, parsed, read_one, read_rows, unreadable
 from backends.guard_rows import Published, size_limit_of
 from cockpit.domain.audit import EMPTY, Head
 from cockpit.domain.breakers import BreakerId, Scope, scope_of
@@ -36,51 +37,68 @@ class DeskReader:
     """Turns rows of `sql/desk.sql` into snapshots, parsing only what changed since the last one."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[str | None, Any]] = {}
+        self._seen: dict[str, tuple[str | None, Part[Any]]] = {}
 
     def snapshot(
         self, row: Mapping[str, Any], *, observed_at: datetime, monotonic: float, latency_ms: float
     ) -> DeskSnapshot:
-        """`observed_at` and `monotonic` are this process's clocks when the answer came."""
+        """`observed_at` and `monotonic` are this process's clocks when the answer came. What cannot be used
+        is left out and stands in the snapshot's `faults`."""
         now: datetime = row["server_time"]
-        lease = self._part(row, "lease", lambda text: json.loads(text) if text else None)
-        guard = self._part(row, "guard", lambda text: Published(json.loads(text)) if text else None)
+        faults: list[str] = []
+
+        def rows(name: str, key: str, build: Callable[[Json], T]) -> tuple[T, ...]:
+            return self._part(row, name, read_rows(name, key, build), (), faults)
+
+        lease = self._part(row, "lease", read_one(_Lease), None, faults)
+        guard = self._part(row, "guard", read_one(Published), None, faults)
         return DeskSnapshot(
             server_time=now,
             observed_at=observed_at,
             monotonic=monotonic,
             latency_ms=latency_ms,
-            breakers=self._part(row, "breakers", _breakers),
-            requests=self._part(row, "requests", _each(request_of)),
-            approvals=self._part(row, "approvals", _each(_approval)),
-            runs=self._part(row, "runs", _each(run_of)),
-            incidents=self._part(row, "incidents", _each(_incident)),
-            lease=_lease(lease, now) if lease else None,
-            audit=self._part(row, "audit", _each(_audit)),
-            head=self._part(row, "head", _head),
-            orders=self._part(row, "orders", _each(_orders)),
-            positions=self._part(row, "positions", _each(position_of)),
-            automations=self._part(row, "automations", _each(_automation)),
-            anchor=self._part(row, "anchor", lambda text: anchor_of(json.loads(text)) if text else None),
+            breakers=self._part(row, "breakers", _breakers, {}, faults),
+            requests=rows("requests", "request_id", request_of),
+            approvals=rows("approvals", "approval_id", _approval),
+            runs=rows("runs", "run_id", run_of),
+            incidents=rows("incidents", "incident_id", _incident),
+            lease=lease.at(now) if lease else None,
+            audit=rows("audit", "seq", _audit),
+            head=self._part(row, "head", _head, EMPTY, faults),
+            orders=self._part(row, "orders", read_rows("orders", "symbol", _orders, _doubt), (), faults),
+            positions=rows("positions", "symbol", position_of),
+            automations=rows("automations", "name", _automation),
+            anchor=self._part(row, "anchor", read_one(anchor_of), None, faults),
             last_reset_at=row["last_reset_at"],
             queue=row["queue"],
-            persons=self._part(row, "persons", lambda text: json.loads(text) if text else {}),
+            persons=self._part(row, "persons", _persons, {}, faults),
             guard=guard.at(now) if guard else None,
-            size_limits=self._part(row, "size_limits", _each(size_limit_of)),
+            size_limits=rows("size_limits", "limit_id", size_limit_of),
+            faults=tuple(faults),
         )
 
-    def _part(self, row: Mapping[str, Any], name: str, parse: Callable[[str | None], T]) -> T:
+    def _part(
+        self,
+        row: Mapping[str, Any],
+        name: str,
+        read: Callable[[str | None], Part[T]],
+        without: T,
+        faults: list[str],
+    ) -> T:
+        """The part's value, `without` where nothing of it can be read; adds what is wrong to `faults`."""
         text = row[name]
-        if name in self._seen and self._seen[name][0] == text:
-            kept: T = self._seen[name][1]
-            return kept
-        value = parse(text)
-        self._seen[name] = (text, value)
-        return value
+        if name not in self._seen or self._seen[name][0] != text:
+            self._seen[name] = (text, _read(name, read, text, without))
+        part: Part[T] = self._seen[name][1]
+        faults += part[1]
+        return part[0]
 
 
-def _each(build: Callable[[Json], T]) -> Callable[[str | None], tuple[T, ...]]:
-    return lambda text: tuple(build(item) for item in json.loads(text)) if text else ()
+def _read(name: str, read: Callable[[str | None], Part[T]], text: str | None, without: T) -> Part[T]:
+    try:
+        return read(text)
+    except UNUSABLE as error:
+        return without, (unreadable(name, error),)
 
 
 def order_filter(breakers: Sequence[BreakerId]) -> tuple[list[str], list[str]]:
@@ -149,15 +167,15 @@ def _result(row: Json, run_id: str, epoch: Epoch) -> ProbeResult:
         epoch,
         row["login"],
         row["passed"],
-        row["latency_ms"],
+        float(row["latency_ms"]),  # JSON has NaN as a text
         row["detail"],
         _time(row["received_at"]),
     )
 
 
-def _breakers(text: str | None) -> Mapping[BreakerId, BreakerRow]:
-    rows = (_breaker(item) for item in json.loads(text)) if text else ()
-    return {row.breaker_id: row for row in rows}
+def _breakers(text: str | None) -> Part[Mapping[BreakerId, BreakerRow]]:
+    rows, faults = read_rows("breakers", "breaker_id", _breaker)(text)
+    return {row.breaker_id: row for row in rows}, faults
 
 
 def _breaker(row: Json) -> BreakerRow:
@@ -203,32 +221,57 @@ def anchor_of(row: Json) -> AnchorRow:
     return AnchorRow(**{**row, "signed_at": _time(row["signed_at"])})
 
 
-def _head(text: str | None) -> Head:
-    return Head(**json.loads(text)) if text else EMPTY
+def _head(text: str | None) -> Part[Head]:
+    return (Head(**parsed(text)) if text else EMPTY), ()
 
 
-def _lease(row: Json, now: datetime) -> LeaseRow:
-    renewed, expires = _time(row["renewed_at"]), _time(row["expires_at"])
-    return LeaseRow(
-        holder=row["holder"],
-        term=row["term"],
-        renewed_at=renewed,
-        expires_at=expires,
-        age_s=(now - renewed).total_seconds(),
-        alive=now < expires,
-        status=row["status"],
-    )
+def _persons(text: str | None) -> Part[Mapping[str, str]]:
+    return (parsed(text) if text else {}), ()
+
+
+class _Lease:
+    """The lease as it was written; its age is another with each look."""
+
+    def __init__(self, row: Json) -> None:
+        self._row = row
+        self._renewed, self._expires = _time(row["renewed_at"]), _time(row["expires_at"])
+
+    def at(self, now: datetime) -> LeaseRow:
+        return LeaseRow(
+            holder=self._row["holder"],
+            term=self._row["term"],
+            renewed_at=self._renewed,
+            expires_at=self._expires,
+            age_s=(now - self._renewed).total_seconds(),
+            alive=now < self._expires,
+            status=self._row["status"],
+        )
 
 
 def _orders(row: Json) -> OrderFacts:
-    figures = {"notional": Decimal(row["notional"]), "last_risk_at": _moment(row["last_risk_at"])}
-    return OrderFacts(**{**row, **figures})
+    p95_ms = row["p95_ms_30s"]
+    return OrderFacts(
+        symbol=row["symbol"],
+        strategy=row["strategy"],
+        open_orders=row["open_orders"],
+        notional=Decimal(row["notional"]),
+        last_risk_at=_moment(row["last_risk_at"]),
+        orders_30s=row["orders_30s"],
+        rejected_30s=row["rejected_30s"],
+        p95_ms_30s=None if p95_ms is None else float(p95_ms),
+    )
+
+
+def _doubt(row: Json) -> str:
+    if not row["unsound"]:
+        return ""
+    return f"{row['unsound']} with no possible time, quantity, price or latency; not in these figures"
 
 
 def position_of(row: Json) -> PositionRow:
     return PositionRow(
         symbol=row["symbol"],
-        quantity=Decimal(row["quantity"]),
+        quantity=figure(row["quantity"]),
         avg_price=_decimal(row["avg_price"]),
         mark_price=_decimal(row["mark_price"]),
         max_quantity=_decimal(row["max_quantity"]),
@@ -241,7 +284,7 @@ def _automation(row: Json) -> AutomationRow:
 
 
 def _decimal(value: str | None) -> Decimal | None:
-    return None if value is None else Decimal(value)
+    return None if value is None else figure(value)
 
 
 def _time(value: str | datetime) -> datetime:

@@ -25,17 +25,19 @@ Source: OpenSLO specification v1; the operations runbook's operational SLOs.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from backends.openslo_fields import BadObjective, Fields, shown
+from backends.openslo_fields import BadObjective, Fields
 from backends.openslo_objects import Pending, plain_name, read_slo, read_threshold
 from backends.openslo_sources import Sli, read_sli
-from backends.yaml_tree import MAX_BYTES, BadYaml, Table, read_documents
+from backends.yaml_tree import MAX_BYTES, BadYaml, Items, Table, read_documents
 from cockpit.domain.breakers import Catalogue
 from cockpit.domain.slos import Slo, SloBook, Threshold
 
@@ -70,13 +72,13 @@ def objective_files(folder: Path | Traversable) -> tuple[Path | Traversable, ...
     """The files of one folder that hold objectives, by name; hidden ones (editors' drafts) do not.
 
     Raises:
-        BadObjective: the folder cannot be read, or holds none.
+        BadObjective: the folder cannot be read, holds none, or something of such a name that is no file.
     """
     try:
         found = [
             each
             for each in folder.iterdir()
-            if each.name.endswith((".yaml", ".yml")) and not each.name.startswith(".") and each.is_file()
+            if each.name.endswith((".yaml", ".yml")) and not each.name.startswith(".") and _there(each)
         ]
     except OSError as error:
         why = f"cannot be read: {error.strerror}; name a folder of *.yaml files"
@@ -84,6 +86,34 @@ def objective_files(folder: Path | Traversable) -> tuple[Path | Traversable, ...
     if not found:
         raise BadObjective(str(folder), 0, "holds no *.yaml file; put objectives there or do not name it")
     return tuple(sorted(found, key=lambda each: each.name))
+
+
+def _there(each: Path | Traversable) -> bool:
+    """A link that leads nowhere is an editor's lock. Whatever else is no plain file took an objective's place
+    or never was one: left out in silence, it could hide that an objective is gone.
+
+    Raises:
+        BadObjective: it is a folder, a pipe, a device…
+        OSError: it cannot be looked at.
+    """
+    if not isinstance(each, os.PathLike):
+        plain, kind = each.is_file(), "a folder"
+    else:
+        try:
+            mode = Path(each).stat().st_mode
+        except FileNotFoundError:
+            return False
+        plain, kind = stat.S_ISREG(mode), _kind_of(mode)
+    if not plain:
+        raise BadObjective(
+            str(each), 0, f"is {kind}, not a file; put the objectives' file there or delete it"
+        )
+    return True
+
+
+def _kind_of(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def read_file(file: str, data: bytes, catalogue: Catalogue) -> FileObjects:
@@ -104,7 +134,8 @@ def read_file(file: str, data: bytes, catalogue: Catalogue) -> FileObjects:
     slis: list[tuple[str, int, Sli]] = []
     for node in documents:
         if not isinstance(node, Table):
-            raise BadObjective(file, node.line, f"{shown(node)} is no object; write apiVersion, kind, …")
+            what = "a list" if isinstance(node, Items) else "a text"  # not which: it may be anybody's file
+            raise BadObjective(file, node.line, f"{what} is no object; write apiVersion, kind, …")
         document = Fields(file, "", node)
         document.only(("apiVersion", "kind", "metadata", "spec"))
         match _kind(document):
@@ -163,8 +194,24 @@ def read_bytes(file: Path | Traversable) -> bytes:
         BadObjective: it cannot be read.
     """
     try:
-        with file.open("rb") as stream:
+        with _opened(file) as stream:
             return stream.read(MAX_BYTES + 1)
     except OSError as error:
         why = f"cannot be read: {error.strerror}; make it readable for this user"
         raise BadObjective(str(file), 1, why) from None
+
+
+def _opened(file: Path | Traversable) -> IO[bytes]:
+    """Never waits: a pipe that took the file's place since it was listed has no end that anybody writes."""
+    if not isinstance(file, os.PathLike):
+        return file.open("rb")
+    number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            why = f"is {_kind_of(mode)}, not a file; put the objectives' file there"
+            raise BadObjective(str(file), 0, why)
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise

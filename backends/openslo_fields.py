@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from backends.yaml_tree import Items, Node, Scalar, Table
+from backends.yaml_tree import Items, Node, Scalar, Table, word
 from cockpit.domain.text import clean
 
 MAX_DESCRIPTION: Final = 1_050  # OpenSLO's
@@ -46,7 +46,8 @@ class Fields:
         return tuple(self._table.values)
 
     def at(self, key: str) -> str:
-        return f"{self.path}.{clean(key, 80)}".lstrip(".")
+        """The field as a fault names it; a key that the file brought is said again only if it is a word."""
+        return f"{self.path}.{word(key) if key in self else key}".lstrip(".")
 
     def fault(self, key: str, why: str) -> BadObjective:
         """The fault of the field `key`, or of this mapping where it has none of that name."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from backends.promql_parts import Asking
-from backends.sli_questions import Objective, rounded
+from backends.sli_questions import Objective, rounded, without
 from cockpit.domain.budgets import Counts
 from cockpit.domain.slo_reports import NOTHING, TREND_POINTS, SliReading
 
@@ -77,7 +77,8 @@ def _window_counts(
         for start, end in asking.cut(this.at_ms, window_s):
             piece = _counts(values, f" cut {start} {end}") or NOTHING
             cut = Counts(cut.good + piece.good, cut.total + piece.total)
-        kept[window_s] = rounded(whole.minus(cut))
+        left, cut = without(rounded(whole), cut)
+        kept[window_s] = rounded(left)
         if window_s == getattr(asking.objective, "window_s", None):
             excluded = cut
     return kept, excluded

@@ -9,6 +9,7 @@ from typing import Final
 
 from backends.prometheus_line import PrometheusLine, QueryRefused
 from cockpit.domain.text import clean
+from cockpit.domain.trigger_rows import Gauge
 
 TIMEOUT_S: Final = 2.0
 
@@ -26,24 +27,35 @@ class PrometheusGauges:
     def close(self) -> None:
         self._line.close()
 
-    async def value(self, query: str) -> float:
-        """
+    async def value(self, query: str) -> Gauge:
+        """The value and its age: Prometheus repeats what it last scraped for minutes. Only of a plain series
+        it knows the age; what it calculates is as of now.
+
         Raises:
             BadGauge: no series, several, no number, or a query that the server does not take.
             StoreUnreachable: no server, or one that is too slow.
         """
         try:
-            found = await asyncio.to_thread(self._line.query, query, None, time.monotonic() + TIMEOUT_S)
+            return await asyncio.to_thread(self._value, query)
         except QueryRefused as error:
             raise BadGauge(f"the query is refused: {error}") from error
-        return _one(list(found))
+
+    def _value(self, query: str) -> Gauge:
+        deadline = time.monotonic() + TIMEOUT_S
+        found: list[object] = list(self._line.query(query, None, deadline))
+        asked_s, value = _one(found)
+        if not isinstance(found[0], dict):
+            return Gauge(value, 0.0)
+        times = self._line.query(f"timestamp({query}\n)", asked_s, deadline)  # \n: it may end in a comment
+        return Gauge(value, max(0.0, asked_s - _one(list(times))[1]))
 
 
-def _one(series: list[object]) -> float:
+def _one(series: list[object]) -> tuple[float, float]:
+    """When it was asked, in Unix seconds, and the number."""
     match series:
-        case [int() | float(), str(text)]:
+        case [int() | float() as asked_s, str(text)]:
             pass
-        case [{"value": [_, str(text)]}]:
+        case [{"value": [int() | float() as asked_s, str(text)]}]:
             pass
         case []:
             raise BadGauge("no series")
@@ -55,4 +67,4 @@ def _one(series: list[object]) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise BadGauge(f"the value is {clean(text, 20)}")
-    return value
+    return asked_s, value

@@ -80,6 +80,7 @@ class PrometheusLine:
 
     def _sent(self, send: Callable[[], Any], left: float) -> Any:
         import requests
+        import urllib3
         from prometheus_api_client.exceptions import PrometheusApiClientException
 
         try:
@@ -92,7 +93,9 @@ class PrometheusLine:
             no_json = f"what answers at {self._address()} sends no JSON"
             cause = no_json if isinstance(error, ValueError) else f"{_cause(error)} ({self._address()})"
             failure = StoreUnreachable(STORE, cause)
-        except (ValueError, KeyError, TypeError) as error:
+        except urllib3.exceptions.HTTPError as error:  # while the body was read
+            failure = StoreUnreachable(STORE, f"its answer broke off ({type(error).__name__})")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             why = f"what answers at {self._address()} is no Prometheus ({type(error).__name__})"
             failure = StoreUnreachable(STORE, why)
         raise failure  # out here it holds neither the connection nor the address with its password

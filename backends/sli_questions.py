@@ -18,6 +18,7 @@ Objective = Slo | Threshold
 FIGURE: Final = "figure:"
 ACKNOWLEDGEMENT: Final = "oldest-unacknowledged-critical-min"
 _ROUNDING: Final = Decimal("1e-10")
+_ODD_TIMES: Final = "its only samples are of the future, of before 1970, or of no time at all"
 _NO_TREND: Final = (None,) * TREND_POINTS
 
 
@@ -100,10 +101,13 @@ def question(place: int, objective: Objective, exclusions: Sequence[Exclusion]) 
 def reading(objective: Objective, row: Mapping[str, Any]) -> SliReading:
     """What one row of the statement says of its objective."""
     figures = json.loads(row["figures"], parse_float=Decimal)
-    kept, cut = _sums(figures)
+    whole, cut = _sums(figures)
     if figures["slices"]:
-        kept, cut = _slices(figures["slices"], windows_of(objective))
-    counts = {length: counts.minus(cut.get(length, NOTHING)) for length, counts in kept.items()}
+        whole, cut = _slices(figures["slices"], windows_of(objective))
+    if figures["climbs"]:
+        whole = {length: rounded(each) for length, each in whole.items()}
+    parted = {length: without(each, cut.get(length, NOTHING)) for length, each in whole.items()}
+    counts = {length: kept for length, (kept, _) in parted.items()}
     if figures["climbs"]:
         counts = {length: rounded(each) for length, each in counts.items()}
     value = row["value"]
@@ -117,8 +121,9 @@ def reading(objective: Objective, row: Mapping[str, Any]) -> SliReading:
         newest_at=row["newest_at"],
         streak=row["streak"] or 0,
         contradictions=row["contradictions"],
-        excluded=cut.get(objective.window_s, NOTHING),
+        excluded=parted.get(objective.window_s, (NOTHING, NOTHING))[1],
         trend=tuple(_share(trend.get(str(slot))) for slot in range(TREND_POINTS)) if trend else _NO_TREND,
+        fault=_ODD_TIMES if row["odd_times"] else "",
     )
 
 
@@ -141,6 +146,17 @@ def rounded(counts: Counts) -> Counts:
     total = Decimal(0) if abs(counts.total) <= near else counts.total
     good = total if abs(counts.good - total) <= near else counts.good
     return Counts(Decimal(0) if abs(good) <= near else good, total)
+
+
+def without(whole: Counts, cut: Counts) -> tuple[Counts, Counts]:
+    """What an exclusion leaves of a window, and what it takes. It takes no more than there is: the rise of
+    cumulative counts over a stretch is extrapolated by itself, and may come out larger than in the window."""
+    if not whole.possible:
+        return whole.minus(cut), cut  # a contradiction stays one
+    bad = min(max(cut.bad, Decimal(0)), whole.bad)
+    total = min(max(cut.total, bad), whole.good + bad)
+    kept = whole.total - total
+    return Counts(kept - (whole.bad - bad), kept), Counts(total - bad, total)
 
 
 def _share(value: Decimal | int | None) -> float | None:

@@ -7,6 +7,7 @@ ever constructed and nothing can multiply), no key twice, a bounded depth and si
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,7 @@ MAX_DOCUMENTS: Final = 500
 MAX_SCALAR: Final = 4_000
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Final[Any] = yaml.resolver.Resolver()
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_/-]{0,31}|<<")
 _YAML: Final = "tag:yaml.org,2002:"
 
 
@@ -29,6 +31,12 @@ class BadYaml(ValueError):
     def __init__(self, line: int, path: str, why: str) -> None:
         super().__init__(why)
         self.line, self.path, self.why = line, path, why
+
+
+def word(key: str) -> str:
+    """A key as a fault may show it. The file may be a link to anything, a file of secrets too: only what
+    looks like a field's name is said again."""
+    return key if _WORD.fullmatch(key) else "(no field's name)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class _Builder:
         top = self._open[-1]
         if isinstance(top.node, Items):
             return f"{top.path}[{len(top.node.values)}]"
-        return f"{top.path}.{top.key}".lstrip(".") if top.key is not None else top.path
+        return f"{top.path}.{word(top.key)}".lstrip(".") if top.key is not None else top.path
 
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 1
@@ -146,7 +154,7 @@ class _Builder:
         if event.anchor is not None:
             raise BadYaml(line, self.path, "an anchor (&) is not taken; write the value out where it is used")
         if event.tag is not None:
-            raise BadYaml(line, self.path, f"the tag {event.tag} is not taken; write the plain value")
+            raise BadYaml(line, self.path, "a tag (!) is not taken; write the plain value")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
         if len(event.value) > MAX_SCALAR:
@@ -162,7 +170,7 @@ class _Builder:
         if key in table.lines:
             raise BadYaml(
                 line,
-                f"{top.path}.{key}".lstrip("."),
+                f"{top.path}.{word(key)}".lstrip("."),
                 f"stands here twice (first on line {table.lines[key]}); keep one",
             )
         table.lines[key] = line

@@ -95,13 +95,16 @@ class Showing(Adjusting):
         """The status line while nothing was said."""
         rows = self.board.desk.incidents if self.board.desk and self.board.desk_readable else ()
         critical = [row for row in rows if row.critical]
-        if critical:
-            return (
-                (f" {len(critical)} unacknowledged critical incident(s) · ", "warn"),
-                ("a", "key"),
-                (" acknowledges", ""),
-            )
-        return ((" ", ""),)
+        overrides = [row for row in rows if row.severity == "P1" and row.source == "override"]
+        overrides = [row for row in overrides if row.status != "resolved"]
+        said = [f"{len(critical)} unacknowledged critical incident(s)"] if critical else []
+        said += [f"{len(overrides)} unresolved override(s) (P1)"] if overrides else []
+        if not said:
+            return ((" ", ""),)
+        head: Line = ((f" {' · '.join(said)}", "warn"),)
+        if not any(row.status == "open" for row in (*critical, *overrides)):
+            return head
+        return (*head, (" · ", "warn"), ("a", "key"), (" acknowledges", ""))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: the registry's commands and the themes."""

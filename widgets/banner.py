@@ -10,20 +10,24 @@ from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
+from widgets.fired_rule import fired_rule, written_by_rule
 from widgets.line import Line
 from widgets.symbols import STATE_SYMBOL
 from widgets.times import ago, clock, countdown, span
 
 MOST: Final = 5
+_TITLE: Final = 12  # of a title stand there whatever the room
+_OVERRIDDEN: Final = "Error budgets overridden on "
 
 
-def banner(board: Board) -> list[Line]:
+def banner(board: Board, cells: int = 120) -> list[Line]:
     """One line on the state of trading, and one for each thing that somebody must know now: the gravest
-    first, at most `MOST`."""
+    first, at most `MOST`. `cells`: the room, where a line would else lose its end."""
     lines = [_trading(board)]
     if board.pending:
         lines.append(_pending(board))
-    for line in (_halt_due(board), _authority(board), *_alarms(board), _waiting(board), _guard(board)):
+    services = (_authority(board), *_alarms(board), _waiting(board), _guard(board), _left_out(board))
+    for line in (_halt_due(board, cells), *services):
         if line is not None:
             lines.append(line)
     return lines[:MOST]
@@ -82,6 +86,10 @@ def _others(names: Sequence[BreakerId]) -> str:
 def _why(board: Board, breaker_id: BreakerId, state: State) -> str:
     story, reading = board.story(breaker_id), board.reading(breaker_id)
     parts = []
+    rule = fired_rule(story.notes, breaker_id) if state is State.OPEN else None
+    if rule is not None:
+        automatic = written_by_rule(board, story.event_id)
+        parts.append(rule.words if automatic else f"{rule.words} (by {clean(story.actor, 40) or '?'})")
     if story.since:
         parts.append(f"since {clock(story.since, board.now)} ({ago(story.since, board.redis_now)})")
     document = reading.document if reading else None
@@ -89,6 +97,9 @@ def _why(board: Board, breaker_id: BreakerId, state: State) -> str:
         parts.append(f"size ×{document.size_share}, {countdown(document.quiet_until, board.redis_now)} left")
     if document and state is State.HALF_OPEN:
         parts.append(f"{countdown(document.run_deadline, board.redis_now)} left")
+    if rule is not None:
+        parts.append(rule.rest)
+        return " · ".join(parts)
     if story.actor:
         parts.append(clean(story.actor, 40))
     why = ": ".join(part for part in (clean(story.reason, 40), clean(story.notes, 200)) if part)
@@ -120,19 +131,31 @@ def _pending(board: Board) -> Line:
     return ((f" ◌ PENDING · NOT HALTED YET: {names} · {note}", "banner-bad"),)
 
 
-def _halt_due(board: Board) -> Line | None:
-    """A spent error budget never trips by itself: it proposes the halt."""
+def _halt_due(board: Board, cells: int) -> Line | None:
+    """A spent error budget never trips by itself: it proposes the halt. Where a safety-admin has resumed in
+    spite of it, it only says so."""
     if board.slos is None:
         return None
-    from widgets.halts_due import due, words
+    from widgets.halts_due import due, overridden, words
 
     reports = due(board)
     if not reports:
         return None
     first = reports[0]
     more = _others([each.breaker for each in reports[1:]])
+    if (override := overridden(board, first.breaker)) is not None:
+        head, tail = f" ! RED {clean(first.name, 60)}: resumed by override (", f") · b halts again{more}"
+        title = _short(clean(override.title, 200), max(_TITLE, cells - len(head) - len(tail)))
+        return ((f"{head}{title}{tail}", "banner-warn"),)
     said = f" ■ HALT DUE (b): {words(first)}{more} · {first.breaker} is not halted"
     return ((said, "banner-bad"),)
+
+
+def _short(text: str, most: int) -> str:
+    """At most so many characters; the standing words that every override's title begins with go first."""
+    if len(text) > most:
+        text = text.removeprefix(_OVERRIDDEN)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def _guard(board: Board) -> Line | None:
@@ -166,6 +189,14 @@ def _authority(board: Board) -> Line | None:
             "banner-warn",
         ),
     )
+
+
+def _left_out(board: Board) -> Line | None:
+    faults = board.desk.faults if board.desk_readable and board.desk is not None else ()
+    if not faults:
+        return None
+    more = f" (+{len(faults) - 1} more)" if len(faults) > 1 else ""
+    return ((f" ! NOT ALL OF POSTGRES IS SHOWN{more}: {clean(faults[0], 200)}", "banner-warn"),)
 
 
 def _alarms(board: Board) -> list[Line]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from cockpit.domain.text import clean
 from widgets.board import Board, claimed_reason
+from widgets.fired_rule import AUTOMATION, fired_rule
 from widgets.line import Line, fit
 from widgets.times import clock_s
 
@@ -116,25 +118,42 @@ def events_title(board: Board) -> Line:
 
 def _stream_line(event: StreamEvent) -> Line:
     reason, notes = claimed_reason(event.payload)
+    name, login = clean(event.breaker_id, 60), clean(event.login, 40)
+    rule = fired_rule(notes, name) if event.kind == "TRIP" else None
     time = event.at[11:19] if len(event.at) >= 19 else "?"
     why = ": ".join(part for part in (reason, notes) if part)
     return (
         (f"{fit(clean(time, 8), 8)} ", "dim"),
         (fit("not audited", 12) + " ", "warn"),
         (fit(clean(action_words(event.kind), 20), 9) + " ", _STYLE.get(event.kind, "")),
-        (f"{clean(event.breaker_id, 60)} by {clean(event.login, 40)}?", ""),
-        (f" · {why}" if why else "", "dim"),
+        (f"{name} · {rule.words} by {login}?" if rule else f"{name} by {login}?", ""),
+        (f" · {rule.rest if rule else why}" if why else "", "dim"),
     )
 
 
 def action_words(action: str) -> str:
     """`CIRCUIT_BREAKER_RESET_VOID` → `close void`."""
     name = action.removeprefix(_PREFIX)
-    base = name.removesuffix("_INTENT").removesuffix("_VOID")
+    base = base_of(name)
     plain = base.lower().replace("_", " ")
     if base == name:
         return _WORDS.get(base, plain)
     return f"{_STEPS.get(base, plain)} {name[len(base) + 1 :].lower()}"
+
+
+def base_of(name: str) -> str:
+    return name.removesuffix("_INTENT").removesuffix("_VOID")
+
+
+def _quiet_share(row: AuditRow) -> str:
+    """`50 %` where trading goes on at less than its whole size after the quiet period, else empty."""
+    if row.action.removeprefix(_PREFIX) != "QUIET_END":
+        return ""
+    try:
+        share = Decimal(str(details_of(row.details).get("share", 1)))
+        return f"{(share * 100).normalize():f} %" if 0 < share < 1 else ""
+    except InvalidOperation:
+        return ""
 
 
 def audit_line(row: AuditRow, exact: bool = False) -> Line:
@@ -145,13 +164,19 @@ def audit_line(row: AuditRow, exact: bool = False) -> Line:
     name = row.action.removeprefix(_PREFIX)
     words = name if exact else action_words(row.action)
     target, actor, why = clean(row.target, 60), clean(row.user_id, 40), _why(row.details)
-    base = name.removesuffix("_INTENT").removesuffix("_VOID")
+    whose = target if target == actor else f"{target} by {actor}"
+    if row.role == AUTOMATION and base_of(name) == "TRIP":
+        rule = fired_rule(str(details_of(row.details).get("notes") or ""), target)
+        whose, why = (f"{target} · {rule.words}", rule.rest) if rule else (whose, why)
+    if not exact and (share := _quiet_share(row)):
+        words = f"trading at {share}"
+    base = base_of(name)
     style = "dim" if name.endswith("_INTENT") else "warn" if name.endswith("_VOID") else _STYLE.get(base, "")
     return (
         (f"{clock_s(row.timestamp)} ", "dim"),
         (fit(f"#{row.seq}", 5) + " ", "dim"),
         (fit(clean(words, 40), 16) + " ", style),
-        (target if target == actor else f"{target} by {actor}", ""),
+        (whose, ""),
         (f" · {why}" if why else "", "dim"),
     )
 

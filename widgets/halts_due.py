@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from cockpit.domain.breakers import EXECUTION, BreakerId
 from cockpit.domain.budget_policy import halts_due
@@ -14,6 +15,11 @@ from cockpit.domain.text import MAX_NOTES, clean
 from widgets.board import Board
 from widgets.slo_signs import burn_words, percent, shown_state
 
+if TYPE_CHECKING:
+    from cockpit.domain.desk import IncidentRow
+
+OVERRIDE_TELLS: Final = timedelta(hours=24)
+"""For how long after an override the halt that it passed over is not asked for as an order."""
 _NAMED: Final = (
     (("latency", "slow"), Reason.LATENCY),
     (("reject", "order"), Reason.REJECTION_RATE),
@@ -22,16 +28,37 @@ _NAMED: Final = (
 
 
 def due(board: Board) -> tuple[SloReport, ...]:
-    """SLOs that are RED now and whose breaker is not halted: worst first. A breaker that cannot be read
-    here may be trading."""
+    """SLOs that are RED now and whose breaker is not halted: worst first, and last those that an override
+    has passed over. A breaker that cannot be read here may be trading."""
     if board.slos is None:
         return ()
     red = (each for each in halts_due(board.slos) if shown_state(board, each) is BudgetState.RED)
-    return tuple(
+    found = (
         each
         for each in worst_first(tuple(red))
         if isinstance(each, SloReport) and not _halted(board, each.breaker)
     )
+    return tuple(sorted(found, key=lambda each: overridden(board, each.breaker) is not None))
+
+
+def overridden(board: Board, breaker_id: BreakerId) -> IncidentRow | None:
+    """The newest unresolved override of the last day on the breaker, above or below it: a safety-admin has
+    resumed in spite of the budget."""
+    if board.desk is None:
+        return None
+    since = board.desk_now - OVERRIDE_TELLS
+    line: set[str] = {breaker_id}
+    if breaker_id in board.catalogue:
+        line |= {*board.catalogue.ancestors(breaker_id), *board.catalogue.descendants(breaker_id)}
+    found = (
+        row
+        for row in board.desk.incidents
+        if row.source == "override"
+        and row.status != "resolved"
+        and row.opened_at >= since
+        and row.breaker_id in line
+    )
+    return max(found, key=lambda row: row.opened_at, default=None)
 
 
 def due_for(board: Board, breaker_id: str) -> SloReport | None:

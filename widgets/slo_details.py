@@ -22,6 +22,7 @@ from widgets.slo_signs import (
     shown_state,
     sparkline,
     state_words,
+    streak_words,
 )
 from widgets.times import clock, clock_s, span
 
@@ -128,16 +129,15 @@ def _failure_cost(report: SloReport) -> list[Line]:
 def _streak_line(report: SloReport) -> Line:
     wanted = report.slo.consecutive
     assert wanted is not None  # noqa: S101 - the caller looked
-    unit = clean(wanted.unit, 20)
     if report.breached:
         return (
             *_label("breach"),
-            (f"CONFIRMED: {report.streak} consecutive bad {unit} (more than {wanted.over})", "bad"),
+            (f"CONFIRMED: {streak_words(report)} (more than {wanted.over})", "bad"),
         )
     return (
         *_label("breach"),
-        (f"not confirmed: {report.streak} consecutive bad {unit}", ""),
-        (f" of more than {wanted.over}", "dim"),
+        (f"not confirmed: {streak_words(report)}", ""),
+        (f", more than {wanted.over} count", "dim"),
     )
 
 

@@ -16,6 +16,7 @@ from widgets.slo_signs import (
     STYLE,
     amount,
     burn_words,
+    excluded_words,
     gauge,
     percent,
     sample_age_s,
@@ -28,15 +29,15 @@ from widgets.times import clock_s, span
 _NARROW: Final = (
     Column("state", "STATE", 18),
     Column("name", "OBJECTIVE", 18),
-    Column("budget", "BUDGET LEFT", 14),
+    Column("budget", "BUDGET LEFT", 19),
     Column("burn", "BURN1H", 6),
     Column("empty", "EMPTY", 7),
     Column("age", "AGE", 6),
 )
 _WIDE: Final = (
     Column("state", "STATE", 18),
-    Column("name", "OBJECTIVE", 26),
-    Column("budget", "BUDGET LEFT", 17),
+    Column("name", "OBJECTIVE", 24),
+    Column("budget", "BUDGET LEFT", 19),
     Column("burn", "BURN 1H", 7),
     Column("empty", "EMPTY", 7),
     Column("fired", "FIRED", 9),
@@ -98,8 +99,8 @@ def _instead(report: Report, state: BudgetState) -> str:
         was = "was " if state is BudgetState.STALE else ""
         return f"{was}{threshold_words(report)}"
     if report.remaining is not None:
-        return f"was {percent(report.remaining)} left"
-    return clean(report.why, 200) or "no figure"
+        return f"was {percent(report.remaining)} left{excluded_words(report)}"
+    return f"{clean(report.why, 200) or 'no figure'}{excluded_words(report)}"
 
 
 def threshold_words(report: ThresholdReport) -> str:
@@ -127,6 +128,10 @@ def _cell(board: Board, report: Report, state: BudgetState, column: Column) -> S
         case "budget":
             room = column.cells - _GAUGE_FOR - 1
             left = "-" if report.remaining is None else percent(report.remaining)
+            if out := excluded_words(report):  # in place of the bar: the figure rests on what was left out
+                short = f"{left}{excluded_words(report, brief=True)}"
+                whole = f"{left}{out}"
+                return (whole if len(whole) <= column.cells else short, STYLE[state])
             return (f"{gauge(report.remaining, room)} {left:>{_GAUGE_FOR}}", STYLE[state])
         case "burn":
             burn = report.burns.get(HOUR)

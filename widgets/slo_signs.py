@@ -8,7 +8,7 @@ from typing import Final
 
 from cockpit.domain.budgets import BudgetState
 from cockpit.domain.slo_reports import Report, SloReport
-from cockpit.domain.slos import Slo, Threshold
+from cockpit.domain.slos import Limit, Op, Slo, Threshold
 from cockpit.domain.text import clean
 from widgets.board import Board
 
@@ -104,6 +104,34 @@ def burn_words(burn: Decimal | None) -> str:
     if burn is None:
         return "-"
     return f"{burn:.1f}×" if burn < 100 else f"{min(burn, 99_999):.0f}×"
+
+
+def streak_words(report: SloReport) -> str:
+    """What the figure of the playbook's consecutive count says: `9 orders since the 5-minute rate fell under
+    the objective`; of a limit's readings `4 bars in a row over the bound`."""
+    wanted = report.slo.consecutive
+    unit = clean(wanted.unit, 20) if wanted else "events"
+    if isinstance(report.slo.indicator, Limit):
+        side = "over" if report.slo.indicator.op in (Op.LT, Op.LTE) else "under"
+        return f"{report.streak} {unit} in a row {side} the bound"
+    return f"{report.streak} {unit} since the 5-minute rate fell under the objective"
+
+
+def excluded_words(report: Report, brief: bool = False) -> str:
+    """` · excl. 1,200`, `brief` ` · excl. 1.2k`, where agreed exclusions leave events
+    out, so that a budget never looks whole by itself."""
+    if not isinstance(report, SloReport):
+        return ""
+    if total := report.excluded.total:
+        return f" · excl. {_thousands(total) if brief else f'{total:,.0f}'}"
+    return " · excl. 0" if any(each.in_force for each in report.exclusions) else ""
+
+
+def _thousands(number: Decimal) -> str:
+    for size, sign in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{sign}"
+    return f"{number:.0f}"
 
 
 def sparkline(trend: Sequence[float | None], objective: Decimal, cells: int) -> str:

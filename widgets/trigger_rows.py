@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from cockpit.domain.breakers import EXECUTION, GLOBAL
 from cockpit.domain.text import clean
 from cockpit.domain.trigger_reports import TriggerReport, TriggerState
 from widgets.board import Board
@@ -29,6 +30,10 @@ STYLE: Final = {
     TriggerState.BREACHED: "halted",
     TriggerState.MISSING: "unknown",
 }
+OFF: Final = "○ OFF"
+"""A rule that is not armed says nothing: there is no such incident as it waits for."""
+SHOWN_FROM: Final = 0.5
+"""How far on the way a rule must be for the time until it fires to be worth a word."""
 _RANK: Final = {state: rank for rank, state in enumerate(TriggerState)}
 _RANK_MISSING: Final = 2.5  # beside the nearest: what is not measured may be past its threshold
 _NARROW: Final = (
@@ -94,18 +99,43 @@ def _fitted(column: Column, span_: Span, fresh: bool) -> Span:
     return (fit(text, column.cells), style if fresh else "stale")
 
 
+def is_off(report: TriggerReport) -> bool:
+    """Whether the rule is not armed: only then a distance is missing where samples are not."""
+    return report.state is TriggerState.CLEAR and report.fraction is None
+
+
+def is_over(report: TriggerReport) -> bool:
+    """Whether a sustained rule is past its bound, and only its time has yet to run out."""
+    nearest = report.state is TriggerState.NEAR_90
+    return nearest and report.fraction is not None and report.fraction >= 1 and report.breach_in_s is not None
+
+
 def state_words(report: TriggerReport, fresh: bool) -> str:
-    return f"{SYMBOL[report.state]} {report.state.value}" if fresh else f"? was {report.state.value}"
+    """`▲ NEAR 90%`, `○ OFF`, `▲ OVER, fires in 58 s`; of a guard that no longer acts `? was …`."""
+    word = report.state.value
+    if is_off(report):
+        return OFF if fresh else "? was OFF"
+    if is_over(report):
+        word = f"OVER, fires in {breach_words(report)}" if fresh else "OVER"
+    return f"{SYMBOL[report.state]} {word}" if fresh else f"? was {word}"
+
+
+def state_style(report: TriggerReport) -> str:
+    return "dim" if is_off(report) else STYLE[report.state]
 
 
 def _cell(report: TriggerReport, column: Column, fresh: bool) -> Span:
-    style = STYLE[report.state]
+    style = state_style(report)
+    over = is_over(report) and fresh
     match column.name:
         case "state":
-            return (state_words(report, fresh), style)
+            return (f"{SYMBOL[report.state]} OVER" if over else state_words(report, fresh), style)
         case "rule":
             near = report.state not in (TriggerState.CLEAR, TriggerState.NEAR_50)
             return (clean(report.rule, 80), "strong" if near else "")
+        case "distance" if over:
+            words = f"in {breach_words(report)}"
+            return (f"fires {words}" if len(words) + 6 <= column.cells else words, style)
         case "distance":
             bar = gauge(report.fraction, column.cells - _PERCENT - 1)
             return (f"{bar} {distance(report.fraction):>{_PERCENT}}", style)
@@ -117,11 +147,17 @@ def _cell(report: TriggerReport, column: Column, fresh: bool) -> Span:
         case "subject":
             return (clean(report.subject, 40) or "-", "")
         case "breach":
-            return (breach_words(report), "warn" if report.breach_in_s is not None else "dim")
+            return (breach_words(report), "dim" if breach_words(report) == "-" else "warn")
         case "mode":
             return (clean(report.mode, 20), "strong" if report.mode == "live" else "dim")
         case _:
-            return (f"{clean(report.effect, 20)} {clean(report.aim, 60).removeprefix('component:')}", "dim")
+            return (f"{clean(report.effect, 20)} {aim_words(report)}", "dim")
+
+
+def aim_words(report: TriggerReport) -> str:
+    """`execution*` where the rule is aimed at `global`: the guard may not halt that."""
+    aim = f"{EXECUTION}*" if report.aim == GLOBAL else clean(report.aim, 60)
+    return aim.removeprefix("component:")
 
 
 def distance(fraction: float | None) -> str:
@@ -139,9 +175,11 @@ def _of_threshold(report: TriggerReport, between: str) -> str:
 
 
 def breach_words(report: TriggerReport) -> str:
+    """Until it fires, from half of the way on: what drifts far off is no news."""
     if report.state is TriggerState.BREACHED:
         return "NOW"
-    return "-" if report.breach_in_s is None else span(min(report.breach_in_s, 8.64e9))
+    near = report.fraction is not None and report.fraction >= SHOWN_FROM
+    return span(min(report.breach_in_s, 8.64e9)) if near and report.breach_in_s is not None else "-"
 
 
 def status_lines(board: Board, order: Line, cells: int) -> list[Line]:
@@ -165,9 +203,11 @@ def status_lines(board: Board, order: Line, cells: int) -> list[Line]:
         lost = "Postgres unreadable here" if not board.desk_readable else f"{who} silent"
         return [(head, (f"STALE · {lost} for {age}: nothing here is what is now", "bad"))]
     parts: list[Span] = [head, (f"{who}, {age} ago · ", "dim"), *order]
-    states = [report.state for report in guard.reports]
+    states = [report.state for report in guard.reports if not is_off(report)]
     for state in sorted(set(states), key=lambda each: -_RANK[each]):
         parts += [(" · ", "dim"), (f"{states.count(state)} {state.value}", STYLE[state])]
+    if off := sum(map(is_off, guard.reports)):
+        parts.append((f" · {off} OFF", "dim"))
     lines = fold(tuple(parts), cells, 2)
     for fault in guard.faults[:2]:
         lines += wrap(f" ! {fault}", cells, 2, "bad")
@@ -177,7 +217,7 @@ def status_lines(board: Board, order: Line, cells: int) -> list[Line]:
 def trigger_details(board: Board, report: TriggerReport, cells: int) -> list[Line]:
     """The rule in words, then the samples that its verdict rests on."""
     fresh = board.guard_alive
-    style = STYLE[report.state] if fresh else "stale"
+    style = state_style(report) if fresh else "stale"
     lines: list[Line] = [
         (
             (f"{state_words(report, fresh)} ", style),
@@ -191,7 +231,7 @@ def trigger_details(board: Board, report: TriggerReport, cells: int) -> list[Lin
             ("value     ", "title"),
             (_of_threshold(report, " of "), ""),
             (f" ({distance(report.fraction)} of the way) · {clean(report.subject, 60) or whole}", ""),
-            (f" · breach in {breach_words(report)}" if report.breach_in_s is not None else "", "warn"),
+            (_breach_in(report), "warn"),
         )
     )
     lines.append((("does      ", "title"), (_effect_words(report), "" if report.mode == "live" else "warn")))
@@ -220,14 +260,20 @@ def trigger_details(board: Board, report: TriggerReport, cells: int) -> list[Lin
     return lines
 
 
+def _breach_in(report: TriggerReport) -> str:
+    words = breach_words(report)
+    return "" if words in ("-", "NOW") or is_over(report) else f" · breach in {words}"
+
+
 def _effect_words(report: TriggerReport) -> str:
-    aim = clean(report.aim, 80)
+    aim = f"{EXECUTION} (for {GLOBAL})" if report.aim == GLOBAL else clean(report.aim, 80)
+    paged = ", P0 + page" if report.aim == GLOBAL else ""
     act = {"trip": f"trips {aim}", "limit": f"limits the size of {aim}"}.get(
         report.effect, f"{clean(report.effect, 20)} {aim}"
     )
     if report.mode == "live":
-        return f"{act} by itself (live)"
-    return f"only says so: {clean(report.mode, 20)} mode; live it {act}"
+        return f"{act} by itself (live){paged}"
+    return f"only says so: {clean(report.mode, 20)} mode; live it {act}{paged}"
 
 
 def _labelled(name: str, text: str, cells: int) -> list[Line]:

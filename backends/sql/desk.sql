@@ -45,21 +45,30 @@ SELECT
     (SELECT json_agg(o ORDER BY o.symbol, o.strategy) FROM (
         SELECT symbol, strategy,
                count(*) FILTER (WHERE status IN ('new', 'open')) AS open_orders,
-               coalesce(sum(quantity * coalesce(price, 0)) FILTER (WHERE status IN ('new', 'open')), 0)::text AS notional,
-               max(placed_at) FILTER (WHERE NOT paper AND NOT reduce_only AND status <> 'rejected'
+               coalesce(sum(quantity * coalesce(price, 0)) FILTER (WHERE sound AND status IN ('new', 'open')), 0)::text
+                   AS notional,
+               max(placed_at) FILTER (WHERE timely AND NOT paper AND NOT reduce_only AND status <> 'rejected'
                                       AND placed_at > statement_timestamp() - interval '5 minutes') AS last_risk_at,
-               count(*) FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds') AS orders_30s,
-               count(*) FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds'
+               count(*) FILTER (WHERE timely AND placed_at > statement_timestamp() - interval '30 seconds') AS orders_30s,
+               count(*) FILTER (WHERE timely AND placed_at > statement_timestamp() - interval '30 seconds'
                                 AND status = 'rejected') AS rejected_30s,
                percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms)
-                   FILTER (WHERE placed_at > statement_timestamp() - interval '30 seconds') AS p95_ms_30s
-        FROM (SELECT * FROM recent_orders WHERE placed_at > statement_timestamp() - interval '5 minutes'
-              UNION ALL
-              SELECT * FROM recent_orders WHERE status IN ('new', 'open')
-                  AND placed_at <= statement_timestamp() - interval '5 minutes') recent
+                   FILTER (WHERE timely AND quick AND placed_at > statement_timestamp() - interval '30 seconds')
+                   AS p95_ms_30s,
+               count(*) FILTER (WHERE NOT (timely AND sound AND quick)) AS unsound
+        -- The trading side may write what no market has: NaN, infinity, products beyond numeric. NaN is above all.
+        FROM (SELECT *, placed_at BETWEEN '1970-01-01Z' AND statement_timestamp() + interval '1 day' AS timely,
+                     abs(quantity) < 1e30 AND abs(coalesce(price, 0)) < 1e30 AS sound,
+                     abs(coalesce(latency_ms, 0)) < 1e15 AS quick
+              FROM (SELECT * FROM recent_orders WHERE placed_at > statement_timestamp() - interval '5 minutes'
+                    UNION ALL
+                    SELECT * FROM recent_orders WHERE status IN ('new', 'open')
+                        AND placed_at <= statement_timestamp() - interval '5 minutes') recent) judged
         GROUP BY symbol, strategy) o)::text AS orders,
     (SELECT json_agg(q ORDER BY q.symbol) FROM (
-        SELECT symbol, quantity::text, avg_price::text, mark_price::text, max_quantity::text, updated_at
+        -- A number of over 100 characters is refused where it is read, and need not travel whole.
+        SELECT symbol, left(quantity::text, 101) AS quantity, left(avg_price::text, 101) AS avg_price,
+               left(mark_price::text, 101) AS mark_price, left(max_quantity::text, 101) AS max_quantity, updated_at
         FROM positions) q)::text AS positions,
     (SELECT json_agg(m ORDER BY m.name) FROM (
         SELECT name, breaker_id, status, reason, updated_at FROM automations) m)::text AS automations,

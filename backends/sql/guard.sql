@@ -1,8 +1,8 @@
 -- What the guard may do besides reading: hold its lease, publish, record what it fired. Each function runs with the
 -- owner's rights and checks that the session is an automation login at this moment. Safe to repeat.
 
--- In which transaction a row last changed in a way that matters. A reader that remembers the oldest transaction
--- that was still open at its last look misses nothing and reads hardly anything twice.
+-- In which transaction a row last changed in a way that matters. A reader that remembers the snapshot of its last
+-- look misses nothing and reads nothing twice.
 ALTER TABLE recent_orders ADD COLUMN IF NOT EXISTS noted_tx xid8;
 ALTER TABLE positions ADD COLUMN IF NOT EXISTS noted_tx xid8;
 ALTER TABLE sli_samples ADD COLUMN IF NOT EXISTS noted_tx xid8;
@@ -42,6 +42,23 @@ CREATE INDEX IF NOT EXISTS recent_orders_fills ON recent_orders (symbol, updated
 CREATE INDEX IF NOT EXISTS sli_samples_noted_tx ON sli_samples (noted_tx);
 CREATE INDEX IF NOT EXISTS guard_firings_rule ON guard_firings (rule, subject, fired_at DESC);
 
+-- Rows restored into another cluster name transactions that it has not had yet. A reader would take each for new
+-- when its number comes; without a number they are simply old.
+DO $$
+DECLARE
+    noted text;
+    ahead boolean;
+BEGIN
+    FOREACH noted IN ARRAY ARRAY['recent_orders', 'positions', 'sli_samples'] LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE noted_tx >= pg_snapshot_xmax(pg_current_snapshot()))', noted)
+           INTO ahead;
+        CONTINUE WHEN NOT ahead;
+        EXECUTE format('ALTER TABLE %I DISABLE TRIGGER USER', noted);
+        EXECUTE format('UPDATE %I SET noted_tx = NULL WHERE noted_tx >= pg_snapshot_xmax(pg_current_snapshot())', noted);
+        EXECUTE format('ALTER TABLE %I ENABLE TRIGGER USER', noted);
+    END LOOP;
+END $$;
+
 CREATE OR REPLACE FUNCTION guard_entitled() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT coalesce((
@@ -66,6 +83,17 @@ BEGIN
     IF NOT public.guard_entitled() THEN
         RAISE EXCEPTION '% is no automation login', session_user USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- No lock where there is nothing to take: kept in an open transaction it would stop the holder's renewals.
+    PERFORM FROM public.guard_lease
+      WHERE expires_at > clock_timestamp() AND (holder, login) IS DISTINCT FROM (p_holder, session_user::text);
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        PERFORM FROM public.guard_lease FOR UPDATE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN NULL;
+    END;
     INSERT INTO public.guard_lease AS l (holder, login, term, renewed_at, expires_at)
     VALUES (p_holder, session_user, 1, clock_timestamp(), clock_timestamp() + interval '5 seconds')
     ON CONFLICT (only_row) DO UPDATE
@@ -114,7 +142,8 @@ BEGIN
 END $$;
 
 -- Records one firing; with a severity also its incident and page, all or nothing. While a rule's incident waits to be
--- acknowledged, a further firing adds to its story. False: the term is over and nothing was recorded. Safe to repeat.
+-- acknowledged, a further firing adds to its story, unless that would hide something worse: a higher severity, or that
+-- the guard could not halt (a title that begins with NOT HALTED) where it could before. False: the term is over and nothing was recorded. Safe to repeat.
 CREATE OR REPLACE FUNCTION guard_fire(
     p_holder text, p_term bigint, p_firing_id uuid, p_rule text, p_mode text, p_effect text, p_aim text,
     p_breaker_id text, p_subject text, p_value double precision, p_threshold double precision, p_samples jsonb,
@@ -142,6 +171,7 @@ BEGIN
     IF p_severity IS NOT NULL AND p_mode = 'live' THEN
         SELECT incident_id INTO known FROM public.incidents
          WHERE source = 'guard' AND status = 'open' AND split_part(dedup_key, ':', 2) = p_rule
+           AND severity <= p_severity AND (title LIKE 'NOT HALTED%' OR p_title NOT LIKE 'NOT HALTED%')
          ORDER BY opened_at DESC LIMIT 1;
         IF known IS NULL THEN
             page := 'guard:' || p_rule || ':' || p_firing_id;

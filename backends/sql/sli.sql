@@ -53,8 +53,10 @@ BEGIN
      GROUP BY 1, 2, 3;
 END $$;
 
--- With the owner's rights, so that whoever writes samples needs none on the buckets. Buckets are locked in one
--- order, so that two writers never wait for each other.
+-- With the owner's rights, so that whoever writes samples needs none on the buckets. Buckets stay locked until
+-- the writer's transaction ends. One statement locks its buckets in one order, so that two statements that are
+-- a transaction each wait for one another and never in a circle; transactions of several statements can, and
+-- then Postgres ends one of them (40P01).
 CREATE OR REPLACE FUNCTION sli_roll_up() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN

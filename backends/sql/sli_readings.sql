@@ -165,7 +165,7 @@ slices AS (
 
 -- The share of good events in each of the last 24 whole five minutes; a minute that an exclusion touches is out.
 trends AS (
-    SELECT id, json_object_agg(slot, (good / total)::double precision) AS trend
+    SELECT id, json_object_agg(slot, round(good / total, 15)::double precision) AS trend
       FROM (SELECT id, slot, sum(good) AS good, sum(total) AS total
               FROM asked a
                    CROSS JOIN LATERAL (SELECT date_bin('300 s', at, 'epoch') AS until_at) AS whole
@@ -218,7 +218,7 @@ streaks AS (
                               FROM asked a CROSS JOIN LATERAL (
                                    SELECT s.*, lag(s.good) OVER w AS good_before, lag(s.total) OVER w AS total_before
                                      FROM (SELECT s.* FROM sli_samples s
-                                            WHERE s.sli = a.sli AND s.observed_at <= at
+                                            WHERE s.sli = a.sli AND s.observed_at > 'epoch' AND s.observed_at <= at
                                               AND sli_sound(s.good, s.total, s.value)
                                             ORDER BY s.observed_at DESC LIMIT 720) AS s
                                    WINDOW w AS (ORDER BY s.observed_at, s.sample_id)) AS s
@@ -230,8 +230,12 @@ streaks AS (
      GROUP BY 1
 )
 
--- One row without an id where nothing is asked: the clock and the desk's figure are always told.
-SELECT asked.id, moment.at, newest.observed_at AS newest_at, newest.value, streak::bigint,
+-- One row without an id where nothing is asked: the clock and the desk's figure are always told. A sample of
+-- before 1970 or of no finite time is never the newest; where there are only such, `odd_times` says so.
+SELECT asked.id, moment.at, newest.observed_at AS newest_at, newest.value, least(coalesce(streak, 0), 1000000000)::bigint AS streak,
+       newest.observed_at IS NULL
+       AND (EXISTS (SELECT FROM sli_samples s WHERE s.sli = asked.sli AND s.observed_at <= 'epoch')
+            OR EXISTS (SELECT FROM sli_samples s WHERE s.sli = asked.sli AND s.observed_at > asked.at)) AS odd_times,
        (SELECT coalesce(extract(epoch FROM moment.at - min(opened_at)) / 60, 0)::double precision FROM incidents
          WHERE severity IN ('P0', 'P1') AND status = 'open' AND source <> 'trip') AS unacknowledged_min,
        (SELECT count(*) FROM sli_samples s
@@ -242,12 +246,15 @@ SELECT asked.id, moment.at, newest.observed_at AS newest_at, newest.value, strea
        LEFT JOIN asked ON true
        LEFT JOIN LATERAL (
            (SELECT s.observed_at, s.value FROM sli_samples s
-             WHERE kind IN ('limit', 'latest') AND s.sli = asked.sli AND s.observed_at <= asked.at
-               AND s.value IS NOT NULL AND sli_sound(s.good, s.total, s.value)
+             WHERE kind IN ('limit', 'latest') AND s.sli = asked.sli
+               AND s.observed_at > 'epoch' AND s.observed_at <= asked.at
+               AND (s.value IS NOT NULL OR s.total = 0)  -- nothing to measure, and somebody who looked
+               AND sli_sound(s.good, s.total, s.value)
              ORDER BY s.observed_at DESC LIMIT 1)
            UNION ALL
            (SELECT s.observed_at, NULL FROM sli_samples s
-             WHERE kind IN ('events', 'counter') AND s.sli = asked.sli AND s.observed_at <= asked.at
+             WHERE kind IN ('events', 'counter') AND s.sli = asked.sli
+               AND s.observed_at > 'epoch' AND s.observed_at <= asked.at
              ORDER BY s.observed_at DESC LIMIT 1)
        ) AS newest ON true
        LEFT JOIN summed USING (id)

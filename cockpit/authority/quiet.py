@@ -28,6 +28,7 @@ class QuietPeriods:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._not_before: dict[BreakerId, datetime] = {}
+        self._ending: set[BreakerId] = set()  # waiting for their turn, or at it
 
     async def step(self, world: World) -> None:
         """Begin to end every quiet period that is over."""
@@ -38,8 +39,9 @@ class QuietPeriods:
             due = document.quiet_until is not None and world.now >= document.quiet_until
             if due and world.now >= self._not_before.get(name, world.now):
                 self._not_before[name] = world.now + timedelta(seconds=RETRY_S)
-                self._means.in_flight.add(name)
-                self._means.spawn(self._end(name, document), f"quiet period of {name}")
+                if name not in self._ending:
+                    self._ending.add(name)
+                    self._means.spawn(self._end(name, document), f"quiet period of {name}")
 
     async def _end(self, name: BreakerId, document: Document) -> None:
         means = self._means
@@ -49,9 +51,10 @@ class QuietPeriods:
         except Refused as refused:
             means.health.changed(f"quiet period of {name}", f"held: {refused}")
         finally:
-            means.in_flight.discard(name)
+            self._ending.discard(name)
 
     async def _commit(self, name: BreakerId, document: Document) -> None:
+        """In its turn. Until it commits, the breaker is not in flight: a limit would wait for it (I6)."""
         means = self._means
         async with means.loosening:
             world = await means.reader.read()
@@ -91,4 +94,6 @@ class QuietPeriods:
                 if waits:
                     raise Refused(Code.PENDING_TRIP, f"A trip that concerns {name} came in meanwhile.")
 
+            if name in means.in_flight:
+                return  # its size is just being changed; the next turn ends it
             await commit(means, replace(item, guard=guard))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, scope_of
 from cockpit.domain.checklist import Finding, failing, missing_vouchers
@@ -132,13 +133,25 @@ def doubts(scene: Scene, limits: Limits) -> Refusal | None:
     return None
 
 
+_REMEDY: Final = {
+    "error-budgets": "A safety-admin may pass over them for this epoch with half-open --override; two may"
+    " agree an exclusion with cockpit slo exclude.",
+    "incidents": "Acknowledge them first: key a, or cockpit incident ack.",
+    "error-rate": "It counts the last 30 s and the last 5 s: once mended, wait that long and ask again.",
+    "latency": "It counts the last 30 s and the last 5 s: once mended, wait that long and ask again.",
+}
+
+
 def checklist_refusal(findings: Sequence[Finding]) -> Refusal | None:
     """The live items that fail or could not be read."""
     stopping = failing(findings)
     if not stopping:
         return None
     lines = "; ".join(f"{finding.item_id}: {finding.line}" for finding in stopping)
-    return Refusal(Code.CHECKLIST, f"The checklist stands in the way: {lines}.", "Mend it and ask again.")
+    remedies = [_REMEDY[each.item_id] for each in stopping if each.item_id in _REMEDY]
+    if len(remedies) < len(stopping):
+        remedies.append("Mend it and ask again.")
+    return Refusal(Code.CHECKLIST, f"The checklist stands in the way: {lines}.", " ".join(remedies))
 
 
 def rate_refusal(last_slot: datetime | None, now: datetime, limits: Limits) -> Refusal | None:
@@ -210,6 +223,14 @@ def _not_open(scene: Scene) -> Refusal | None:
         case State.OPEN:
             return None
         case State.CLOSED:
+            above = next((each for each in scene.ancestors if each.state is not State.CLOSED), None)
+            if above is not None:
+                halts = f"{above.breaker_id}, which is {above.state.label}"
+                return Refusal(
+                    Code.NOT_TRIPPED,
+                    f"{scene.breaker_id} itself is CLOSED; it is held by {halts}.",
+                    f"Resume {above.breaker_id}.",
+                )
             return Refusal(Code.NOT_TRIPPED, f"{scene.label}; nothing to resume.", "")
         case State.HALF_OPEN:
             return Refusal(

@@ -39,6 +39,7 @@ class SizeChanges:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._not_before: dict[BreakerId, datetime] = {}
+        self._lifting: set[BreakerId] = set()  # waiting for their turn, or at it
 
     async def step(self, world: World) -> None:
         """Begin what is due."""
@@ -57,8 +58,9 @@ class SizeChanges:
                 seconds=STEADY_S
             ):
                 self._hold(world, name)
-                means.in_flight.add(name)
-                means.spawn(self._lift(name, document), f"lift of {name}")
+                if name not in self._lifting:
+                    self._lifting.add(name)
+                    means.spawn(self._lift(name, document), f"lift of {name}")
         if smaller:
             means.in_flight |= set(smaller)
             means.spawn(self._limit(smaller), f"limit of {len(smaller)} breakers")
@@ -101,9 +103,10 @@ class SizeChanges:
         except Refused as refused:
             means.health.changed(f"size of {name}", f"held: {refused}")
         finally:
-            means.in_flight.discard(name)
+            self._lifting.discard(name)
 
     async def _commit_lift(self, name: BreakerId, document: Document) -> Decimal | None:
+        """In its turn. Until it commits, the breaker is not in flight: a limit would wait for it (I6)."""
         means = self._means
         async with means.loosening:
             world = await means.reader.read()
@@ -123,6 +126,8 @@ class SizeChanges:
                 if waits:
                     raise Refused(Code.PENDING_TRIP, f"A trip that concerns {name} came in meanwhile.")
 
+            if name in means.in_flight:
+                return None  # a limit began meanwhile
             result = await commit(means, replace(item, guard=guard))
         stop(result.refusal)
         return item.document.size_share

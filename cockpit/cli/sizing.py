@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from cockpit.cli.answers import Answer
 from cockpit.cli.resuming import decided, uuid_of
@@ -13,6 +16,8 @@ from cockpit.domain.reasons import parse_reason
 from cockpit.domain.text import justification
 from cockpit.operations import resume
 
+_LIFT: Final = re.compile(r"`(cockpit lift [0-9a-f-]{36})`")
+
 
 def limit(options: argparse.Namespace) -> Answer:
     """Cap the size of every order of a scope, until somebody who may resume lifts it."""
@@ -21,7 +26,13 @@ def limit(options: argparse.Namespace) -> Answer:
     notes = justification(options.notes)
     must_acknowledge(options, breaker_id, f"orders there are cut to {share} of their size")
     wish = resume.limit_wish(breaker_id, share, notes, reason.value)
-    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+    return _whole_command(decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC))))
+
+
+def _whole_command(answer: Answer) -> Answer:
+    """`cockpit lift ID` alone is refused: people get the command with what it needs."""
+    lines = tuple(_LIFT.sub(r"`\1 --notes … --yes`", line) for line in answer.lines)
+    return replace(answer, lines=lines)
 
 
 def lift(options: argparse.Namespace) -> Answer:

@@ -20,7 +20,7 @@ from cockpit.domain.slo_reports import (
     worst_first,
 )
 from cockpit.domain.slos import Exclusion
-from widgets.slo_signs import burn_words, sparkline, state_words
+from widgets.slo_signs import burn_words, excluded_words, sparkline, state_words, streak_words
 
 _HEAD: Final = ("STATE", "OBJECTIVE", "LEFT", "BURN 1h", "LASTS", "BREAKER", "WHY")
 
@@ -54,7 +54,7 @@ def _row(report: Report) -> Sequence[str]:
         burn_words(report.burns.get(HOUR)),
         _lasts(report),
         breaker,
-        f"{report.why}{streak}{alerts}",
+        f"{report.why}{excluded_words(report)}{streak}{alerts}",
     )
 
 
@@ -85,7 +85,7 @@ def _slo_rows(report: SloReport, at: datetime) -> Iterator[Sequence[str]]:
     for pair in PAIRS:
         yield "", _alert(pair, report)
     if slo.consecutive is not None:
-        yield "in a row", _streak(report)
+        yield "breach", _streak(report)
     yield "trend", f"{sparkline(report.trend, slo.objective, TREND_POINTS)} (burn, 5 min each, newest right)"
     yield "breaker", str(report.breaker)
     yield from _source_rows(report, at, query_fields(slo))
@@ -134,7 +134,7 @@ def _streak(report: SloReport) -> str:
     if consecutive is None:
         return ""
     counts = "BREACHED" if report.breached else "not breached"
-    return f"{report.streak} bad {consecutive.unit} in a row, over {consecutive.over} counts: {counts}"
+    return f"{streak_words(report)}, over {consecutive.over} counts: {counts}"
 
 
 def _lasts(report: SloReport, more: str = "") -> str:

@@ -13,6 +13,7 @@ from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.columns import aligned, span
 from cockpit.cli.wiring import open_postgres, settings_of
 from cockpit.config import Credentials, Settings
+from cockpit.domain.breakers import EXECUTION, GLOBAL
 from cockpit.domain.desk import DeskSnapshot
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.text import clean
@@ -100,7 +101,8 @@ def _row(report: TriggerReport, alive: bool) -> Sequence[str]:
 def _effect(report: TriggerReport) -> str:
     shadow = "only records (shadow): " if report.mode == "shadow" else ""
     fired = f"; fired {report.fired_on} {report.fired_at:%H:%M:%S}" if report.fired_at else ""
-    return f"{shadow}{report.effect} {report.aim}{fired}"
+    aim = f"{EXECUTION} (for {GLOBAL}), P0 + page" if report.aim == GLOBAL else report.aim
+    return f"{shadow}{report.effect} {aim}{fired}"
 
 
 def detail(report: TriggerReport, at: datetime, alive: bool) -> tuple[str, ...]:

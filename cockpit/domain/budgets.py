@@ -197,13 +197,19 @@ def fired(burns: Mapping[int, Decimal | None], window_s: int) -> tuple[WindowPai
     )
 
 
-def exhausted_in_s(left: Decimal | None, burn: Decimal | None, window_s: int) -> Decimal | None:
-    """Seconds until the budget is spent at this burn rate; 0 once it is, None where it never will be."""
-    if left is None:
+def exhausted_in_s(counts: Counts, objective: Decimal, recent: Mapping[int, Counts]) -> Decimal | None:
+    """Seconds until the budget is spent, 0 once it is; None without events, or where it never will be.
+
+    At the rate of bad events in the worst of the `recent` windows (by their length in seconds). With even
+    traffic that is `remaining` × window / burn rate; it also holds where the window is not full yet.
+    """
+    if counts.total <= 0:
         return None
-    if left <= 0:
+    spare = counts.total * (1 - objective) - counts.bad
+    if spare <= 0:
         return Decimal(0)
-    return None if burn is None or burn <= 0 else left * window_s / burn
+    per_s = max((each.bad / length_s for length_s, each in recent.items()), default=Decimal(0))
+    return spare / per_s if per_s > 0 else None
 
 
 def minutes_left(left: Decimal, objective: Decimal, window_s: int) -> Decimal:

@@ -248,7 +248,8 @@ class DeskSnapshot:
 
     `requests` are the open ones, newest first, and those decided in the last 15 min; `runs` those of the last
     hour; `incidents` the unresolved ones; `guard` what the acting guard published; `size_limits` those in
-    force. `monotonic` is this process's clock when the answer came, for ages.
+    force; `faults` what of all this could not be read, and so is not in it. `monotonic` is this process's
+    clock when the answer came, for ages.
     """
 
     server_time: datetime
@@ -272,6 +273,7 @@ class DeskSnapshot:
     persons: Mapping[str, str] = field(default_factory=dict)
     guard: GuardSnapshot | None = None
     size_limits: tuple[SizeLimit, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def run_of(self, breaker_id: BreakerId, epoch: Epoch | None) -> RunRow | None:
         """The run of this breaker's epoch, if there was one in the last hour."""

@@ -12,6 +12,7 @@ from cockpit.domain.breakers import Catalogue
 from cockpit.domain.trigger_reports import TriggerReport
 from cockpit.domain.trigger_rows import (
     CountedOrders,
+    Gauge,
     HeldPosition,
     PastFiring,
     Rows,
@@ -24,7 +25,7 @@ from cockpit.domain.trigger_watch import Firing, Latch, RuleWatch, Standing, sou
 from cockpit.domain.triggers import Figure, Rule, StreamKind
 
 _ORDERS: Final = StreamKind.ORDERS.value
-_REMEMBERED: Final = 50_000
+_SPARE_S: Final = 5  # clocks may go back a little
 _NO_NUMBER: Final = Decimal("NaN")
 _AHEAD: Final = timedelta(seconds=5)
 
@@ -38,7 +39,13 @@ class Lookout:
         self._by_figure: defaultdict[tuple[str, Figure], list[RuleWatch]] = defaultdict(list)
         for watch in self.watches.values():
             self._by_figure[(str(watch.rule.stream), watch.rule.figure)].append(watch)
-        self._seen: dict[str, None] = {}
+        self._orders = _Seen(self.plan.horizon_s + _SPARE_S)
+        self._samples = _Seen(self.plan.sli_s + _SPARE_S)
+        self._before: dict[str, str] = {}
+        self._held: dict[str, HeldPosition] = {}
+        self._positioned: dict[str, datetime] = {}
+        self._gauged: dict[str, datetime] = {}
+        self._odd = 0
         self._newest: datetime | None = None
         self.now: datetime | None = None
 
@@ -49,22 +56,32 @@ class Lookout:
             watch.advance(self.now)
             if watch.rule.while_incident:
                 watch.armed = watch.rule.while_incident in rows.incidents
-        for order in self._fresh_orders(rows.orders):
-            self._order(order)
+        self._orders.advance(self.now)
+        self._samples.advance(self.now)
+        for order in rows.orders:
+            if self._orders.is_new(order.order_id, second_of(order.at)):
+                self._order(order)
         for order in rows.runs:
             self._slippage(order, second_of(order.at))
         for counted in rows.counted:
             self._counted(counted)
         for position in rows.positions:
-            self._position(position)
-        for sample in self._fresh_samples(rows.samples):
-            self._sli(sample)
+            self._position(position, rows.now)
+        if rows.every_position:
+            for symbol in self._held.keys() - {each.symbol for each in rows.positions}:
+                self._position(HeldPosition(symbol, rows.now, Decimal(0), None), rows.now)
+        for sample in rows.samples:
+            if self._is_new(sample):
+                self._sli(sample)
+        self._odd = self._odd if rows.odd is None else rows.odd
         read = [each.at for each in rows.orders] + [each.at for each in rows.samples]
         self._newest = max((*read, self._newest or self.now))
 
-    def feed_gauge(self, query: str, at: datetime, value: float) -> None:
-        """One value of a Prometheus query."""
-        self._level(f"{StreamKind.PROMETHEUS.value}:{query}", f"{at.timestamp():.3f}", at, value)
+    def feed_gauge(self, query: str, asked_at: datetime, gauge: Gauge) -> None:
+        """One value of a Prometheus query. It counts from when it was measured, and after the one before."""
+        at = asked_at - timedelta(seconds=gauge.age_s)
+        at = self._gauged[query] = max(at, self._gauged.get(query, at))
+        self._level(f"{StreamKind.PROMETHEUS.value}:{query}", f"{at.timestamp():.3f}", at, gauge.value)
 
     def inherit(self, firings: Sequence[PastFiring], breached: frozenset[tuple[str, str]]) -> None:
         """Take over from a predecessor: its newest firings, and which of them it held for still breached."""
@@ -114,10 +131,12 @@ class Lookout:
 
     def faults(self) -> tuple[str, ...]:
         """What is odd about the samples, one line each."""
-        if self.now is None or self._newest is None or self._newest - self.now <= _AHEAD:
-            return ()
-        ahead_s = (self._newest - self.now).total_seconds()
-        return (f"the newest sample is {ahead_s:.0f} s ahead of the database's clock",)
+        odd = f"{self._odd} rows left out: times before 2000, or over a day ahead" if self._odd else ""
+        ahead = ""
+        if self.now is not None and self._newest is not None and self._newest - self.now > _AHEAD:
+            ahead_s = (self._newest - self.now).total_seconds()
+            ahead = f"the newest sample is {ahead_s:.0f} s ahead of the database's clock"
+        return tuple(line for line in (odd, ahead) if line)
 
     def _order(self, order: SettledOrder) -> None:
         name, symbol, at, second = order.order_id, order.symbol, order.at, second_of(order.at)
@@ -136,13 +155,25 @@ class Lookout:
         sample = Sample("", counted.symbol, at, second, 0, counted.rejected, counted.settled)
         self._event(_ORDERS, Figure.REJECTED, sample)
 
-    def _position(self, position: HeldPosition) -> None:
-        """Both sides of the share are at one price, so the price falls out."""
-        if position.max_quantity is not None:
-            at, held = position.at, abs(position.quantity)
-            name = position.symbol
-            sample = Sample(name, name, at, second_of(at), 0, held, position.max_quantity)
-            self._event(StreamKind.POSITIONS.value, Figure.LIMIT_SHARE, sample)
+    def _position(self, position: HeldPosition, now: datetime) -> None:
+        """Both sides of the share are at one price, so the price falls out. A row that is read later stands,
+        whatever its time; where the limit or the whole row is gone nothing is over it any more."""
+        name, known = position.symbol, self._held.get(position.symbol)
+        if known is not None and _same(known, position):
+            return
+        if known is None and position.max_quantity is None:
+            return
+        self._held[name] = position
+        at = min(position.at, now)
+        at = self._positioned[name] = max(at, self._positioned.get(name, at))
+        held, most = abs(position.quantity), position.max_quantity
+        if most is None:
+            held, most = Decimal(0), Decimal(1)
+        self._event(
+            StreamKind.POSITIONS.value,
+            Figure.LIMIT_SHARE,
+            Sample(name, name, at, second_of(at), 0, held, most),
+        )
 
     def _sli(self, sample: SliSample) -> None:
         stream, at, second = f"{StreamKind.SLI.value}:{sample.sli}", sample.at, second_of(sample.at)
@@ -168,17 +199,40 @@ class Lookout:
         for watch in watches:
             watch.add(sample if watch.rule.keyed else whole, is_sound)
 
-    def _fresh_orders(self, orders: Sequence[SettledOrder]) -> Iterator[SettledOrder]:
-        return (each for each in orders if self._is_new(f"order:{each.order_id}"))
+    def _is_new(self, sample: SliSample) -> bool:
+        """What lies before every window is read each time, the newest of each sli."""
+        second = second_of(sample.at)
+        if second > self._samples.begin:
+            return self._samples.is_new(sample.sample_id, second)
+        known, self._before[sample.sli] = self._before.get(sample.sli), sample.sample_id
+        return known != sample.sample_id
 
-    def _fresh_samples(self, samples: Sequence[SliSample]) -> Iterator[SliSample]:
-        return (each for each in samples if self._is_new(f"sli:{each.sample_id}"))
 
-    def _is_new(self, name: str) -> bool:
-        if name in self._seen:
+class _Seen:
+    """Rows that were taken in, for as long as they can be read again."""
+
+    def __init__(self, horizon_s: int) -> None:
+        self._horizon_s = horizon_s
+        self._names: set[str] = set()
+        self._seconds: dict[int, list[str]] = {}
+        self.begin = 0
+
+    def advance(self, now: datetime) -> None:
+        begin = second_of(now) - self._horizon_s
+        if begin <= self.begin:
+            return
+        self.begin = begin
+        for second in [each for each in self._seconds if each <= begin]:
+            self._names.difference_update(self._seconds.pop(second))
+
+    def is_new(self, name: str, second: int) -> bool:
+        if name in self._names:
             return False
-        self._seen[name] = None
-        if len(self._seen) > 2 * _REMEMBERED:
-            for old in list(self._seen)[:_REMEMBERED]:
-                del self._seen[old]
+        self._names.add(name)
+        self._seconds.setdefault(second, []).append(name)
         return True
+
+
+def _same(one: HeldPosition, other: HeldPosition) -> bool:
+    """Not by ==, for which NaN is another than itself."""
+    return repr(one) == repr(other)

@@ -13,6 +13,7 @@ from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.budgets import (
     BURN_WINDOWS,
     HOUR,
+    MINUTE,
     BudgetState,
     Counts,
     WindowPair,
@@ -180,6 +181,7 @@ def judge_slo(slo: Slo, reading: SliReading, exclusions: Sequence[Exclusion] = (
     counts = sound.get(slo.window_s, NOTHING)
     state, why = _state(slo, reading, windows)
     left = None if state in _NO_FIGURE else remaining(counts, slo.objective)
+    recent = {length: sound[length] for length in (5 * MINUTE, HOUR) if length in sound}
     burns = {length: burn_rate(sound.get(length, NOTHING), slo.objective) for length in BURN_WINDOWS}
     return SloReport(
         slo=slo,
@@ -188,7 +190,7 @@ def judge_slo(slo: Slo, reading: SliReading, exclusions: Sequence[Exclusion] = (
         remaining=left,
         burns=burns,
         fired=fired(burns, slo.window_s) if left is not None and state is not BudgetState.STALE else (),
-        exhausted_in_s=exhausted_in_s(left, burns[HOUR], slo.window_s),
+        exhausted_in_s=exhausted_in_s(counts, slo.objective, recent) if left is not None else None,
         minutes_left=minutes_left(left, slo.objective, slo.window_s) if left is not None else None,
         one_failure_costs=one_failure_costs(counts, slo.objective) if left is not None else None,
         ratio_now=sound.get(HOUR, NOTHING).ratio,

@@ -49,7 +49,7 @@ class _ByKey:
 
 
 class Latest(_ByKey):
-    """Breached where the newest sample is over the threshold and not older than `fresh_s`."""
+    """Breached where the newest sample is over the threshold and not older than `fresh_s` (0: of any age)."""
 
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule)
@@ -89,7 +89,7 @@ class Latest(_ByKey):
             return "the newest sample is no number"
         now = self._ahead.now
         age = timedelta(0) if now is None else now - sample.at
-        if age > timedelta(seconds=self._rule.fresh_s):
+        if self._rule.fresh_s and age > timedelta(seconds=self._rule.fresh_s):
             return f"the newest sample is {age.total_seconds():.0f} s old"
         return None
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from cockpit.domain.adjustments import BadAdjustment, share_text
 from cockpit.domain.breakers import EXECUTION, GLOBAL, Catalogue, InvalidBreakerId, parse_breaker_id
 from cockpit.domain.permissions import Permission, Role, permitted
 from cockpit.domain.reasons import Reason
@@ -159,7 +160,7 @@ def _parse(fields: _Fields, catalogue: Catalogue) -> Rule:
         keyed=keyed,
         window_s=window_s,
         for_s=fields.whole("for_s", 0, _DAY_S // 4) if sustained else 0,
-        fresh_s=fields.whole("fresh_s", 60, _DAY_S) if condition is Condition.LATEST else 0,
+        fresh_s=_fresh_s(fields, stream, condition),
         quantile=_part(fields, "quantile") if sustained else Decimal(0),
         share=_limit_share(fields, effect),
         while_incident=fields.text("while_incident", 100) if "while_incident" in fields.values else "",
@@ -237,6 +238,15 @@ def _aim(fields: _Fields, keyed: bool, catalogue: Catalogue) -> str:
     return aim
 
 
+def _fresh_s(fields: _Fields, stream: Stream, condition: Condition) -> int:
+    """A position is what its row says, however long ago it was written."""
+    if stream.kind is StreamKind.POSITIONS:
+        if "fresh_s" in fields.values:
+            raise fields.bad("fresh_s", "means nothing to positions", "leave it out")
+        return 0
+    return fields.whole("fresh_s", 60, _DAY_S) if condition is Condition.LATEST else 0
+
+
 def _severity(fields: _Fields) -> str:
     severity = fields.text("severity", 2)
     if severity not in ("P0", "P1", "P2", "P3"):
@@ -248,7 +258,12 @@ def _severity(fields: _Fields) -> str:
 
 def _limit_share(fields: _Fields, effect: Effect) -> Decimal | None:
     if effect is Effect.LIMIT:
-        return _part(fields, "share")
+        share = _part(fields, "share")
+        try:
+            share_text(share)
+        except BadAdjustment:
+            raise fields.bad("share", f"{share} has too many decimals", "write at most six") from None
+        return share
     if "share" in fields.values:
         raise fields.bad("share", "a trip leaves no size", 'leave it out, or write effect = "limit"')
     return None

@@ -52,6 +52,14 @@ class SliSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """A value of a Prometheus query; `age_s` is how long ago it was measured, where Prometheus knows."""
+
+    value: float
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PastFiring:
     """The newest recorded firing of one rule and subject."""
 
@@ -118,7 +126,9 @@ def plan_of(rules: Sequence[Rule], catalogue: Catalogue) -> Plan:
 class Rows:
     """One reading. `now` is the store's clock; `cursor` where the next reading goes on; `holds` whether the
     reader held its lease at `now`. Of the guard's own limits `limits` are in force, `lifted` are not any
-    more, `asked` wait to be decided. `runs` are fills that only count for runs of them."""
+    more, `asked` wait to be decided. `runs` are fills that only count for runs of them. With
+    `every_position` what is not among `positions` is not held any more. `odd` rows were left out for their
+    times; None: not counted this time."""
 
     now: datetime
     cursor: str
@@ -132,3 +142,5 @@ class Rows:
     counted: Sequence[CountedOrders] = field(default=())
     positions: Sequence[HeldPosition] = field(default=())
     samples: Sequence[SliSample] = field(default=())
+    every_position: bool = False
+    odd: int | None = None

@@ -3,7 +3,9 @@
 A rule fires once for each breach of each subject. It fires anew where
 - what it halted was resumed (or its limit lifted) and the condition holds. Events up to the second of the
   last firing were acted upon and are left out then; levels (latest, age) count as they are now;
-- the condition cleared, came back, and a minute has gone by since the last firing.
+- the condition cleared, came back, and a minute has gone by since the last firing; a limit that still
+  holds is asked for once only, since each would be one more to lift;
+- what it did failed: after 5 s, then 10, 20 and so on up to a minute.
 Missing samples neither clear nor fire.
 """
 
@@ -23,9 +25,10 @@ from cockpit.domain.trigger_reports import SampleRef, TriggerReport, TriggerStat
 from cockpit.domain.trigger_samples import Measure, Measured, Sample, missing, second_of, usable
 from cockpit.domain.trigger_sustained import Sustained
 from cockpit.domain.trigger_windows import Consecutive, Windowed
-from cockpit.domain.triggers import Condition, Figure, Rule
+from cockpit.domain.triggers import Condition, Effect, Figure, Mode, Rule
 
 AGAIN_S: Final = 60.0
+TRY_S: Final = 5.0  # after a failure; twice as long after each further one
 _MEASURES: Final[Mapping[Condition, Callable[[Rule], Measure]]] = {
     Condition.CONSECUTIVE: Consecutive,
     Condition.RATIO: Windowed,
@@ -43,12 +46,14 @@ class Standing(Enum):
 
     HOLDS = auto()  # still halted (or limited), or that cannot be read
     RESUMED = auto()  # somebody resumed it, or lifted the limit
+    NOT_YET = auto()  # on its way, and certain to be sent until it has halted
     FAILED = auto()  # it was never done
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One rule over its threshold for one subject, at one moment of the store's clock."""
+    """One rule over its threshold for one subject, at one moment of the store's clock. `tries`: how often in
+    a row it has failed before."""
 
     rule: Rule
     subject: str
@@ -56,6 +61,7 @@ class Firing:
     value: float
     evidence: tuple[SampleRef, ...]
     fired_at: datetime
+    tries: int = 0
 
 
 @dataclass(slots=True)
@@ -68,6 +74,7 @@ class Latch:
     fired_at: datetime
     breached: bool = True
     restarted: bool = False
+    tries: int = 0
 
 
 class RuleWatch:
@@ -108,7 +115,7 @@ class RuleWatch:
                 latch.restarted = True
         breaches = {each.key: each for each in self._measure.breaches()} if self.armed else {}
         found = [
-            self._firing(each, now)
+            self._firing(each, now, standings.get(subject))
             for subject, each in breaches.items()
             if self._is_due(subject, now, standings.get(subject))
         ]
@@ -155,14 +162,19 @@ class RuleWatch:
         if standing is None or standing is Standing.RESUMED:
             return True
         latch = self.latches[subject]
-        waited = now - latch.fired_at >= timedelta(seconds=AGAIN_S)
-        return waited and (standing is Standing.FAILED or not latch.breached)
+        if standing is Standing.FAILED:
+            return now - latch.fired_at >= timedelta(seconds=min(TRY_S * 2**latch.tries, AGAIN_S))
+        limits = self.rule.effect is Effect.LIMIT and self.rule.mode is Mode.LIVE
+        if latch.breached or limits or standing is Standing.NOT_YET:
+            return False
+        return now - latch.fired_at >= timedelta(seconds=AGAIN_S)
 
-    def _firing(self, measured: Measured, now: datetime) -> Firing:
+    def _firing(self, measured: Measured, now: datetime, standing: Standing | None) -> Firing:
         rule, value = self.rule, measured.value
         breaker_id = rule.target(measured.key, self._catalogue)
         shown = float(rule.threshold) if value is None else value
-        return Firing(rule, measured.key, breaker_id, shown, measured.evidence, now)
+        tries = min(self.latches[measured.key].tries + 1, 10) if standing is Standing.FAILED else 0
+        return Firing(rule, measured.key, breaker_id, shown, measured.evidence, now, tries)
 
     def _nearest(self) -> Measured:
         breached: Sequence[Measured] = self._measure.breaches() if self.armed else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -72,6 +72,7 @@ class Collection:
         self._next: asyncio.Task[Scrape] | None = None
         self._running: set[asyncio.Task[Scrape]] = set()
         self._said: dict[str, str] = {}
+        self._left_out: tuple[str, ...] = ()
 
     async def scrape(self) -> Scrape:
         """A reading that began after this call."""
@@ -101,6 +102,7 @@ class Collection:
 
     async def _read_desk(self) -> tuple[DeskSnapshot, EventCounts]:
         desk, counts = await asyncio.gather(self._desk.snapshot(audit_rows=1), self._counts.read())
+        self._say_left_out(desk.faults)
         return desk, counts
 
     async def _ask(self, source: str, answer: Awaitable[T]) -> Answer[T]:
@@ -118,6 +120,15 @@ class Collection:
             why = "an unexpected error, logged above"
         self._say(source, why)
         return Answer(value, time.monotonic() - began)
+
+    def _say_left_out(self, faults: Sequence[str]) -> None:
+        if tuple(faults) == self._left_out:
+            return
+        self._left_out = tuple(faults)
+        if faults:
+            log.warning("not all of postgres is read: %s", clean("; ".join(faults), 1_000))
+        else:
+            log.info("all of postgres is read again")
 
     def _say(self, source: str, why: str) -> None:
         """One line for each change, none while it stays the same."""

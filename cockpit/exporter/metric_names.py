@@ -41,14 +41,16 @@ slo_objective | slo | Share of good events that is promised.
 slo_window_seconds | slo | Length of the rolling window of the error budget.
 slo_state | slo state | 1 for the state that the budget is in, 0 for the others.
 slo_error_budget_remaining_ratio | slo | What is left: 1 whole, 0 spent, negative overspent.
-slo_error_budget_exhausted_in_seconds | slo | Until it is spent at the last hour's burn rate.
+slo_error_budget_exhausted_in_seconds | slo | Until it is spent, at the worse of the last five minutes' \
+and the last hour's rate of bad events.
 slo_events | slo outcome | Events in the window that counted, good and bad; agreed exclusions are left out.
 slo_excluded_events | slo | Events of the window that agreed exclusions leave out.
 slo_burn_rate | slo window | How many times faster than sustainable the budget was spent.
 slo_burn_threshold | slo window | Burn rate above which the alert of this long window fires.
 slo_burn_fired | slo severity window | 1 while this window and its short one burn too fast.
-slo_consecutive_bad | slo | Consecutive bad events up to now, where the objective limits them.
-slo_breached | slo | 1 while more consecutive events are bad than the objective allows.
+slo_consecutive_bad | slo | Orders since the 5-minute rate fell under the objective; \
+bars in a row over the bound. Where the objective limits them.
+slo_breached | slo | 1 while slo_consecutive_bad is over what the objective allows.
 slo_last_sample_timestamp_seconds | slo | When the newest sample was observed.
 slo_threshold_info | threshold breaker_id op unit title | 1 for each plain threshold.
 slo_threshold_bound | threshold | What the value is held against.

@@ -1,4 +1,7 @@
-"""As much of HTTP/1.1 as a scrape needs: one GET a connection, bounded in size, time and number."""
+"""As much of HTTP/1.1 as a scrape needs: one GET a connection, bounded in size, time and number.
+
+Connections that have not said what they want, and requests being answered, are counted apart.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Final
 
 log: Final = logging.getLogger("cockpit.exporter")
 HEAD_LIMIT: Final = 16_384
-MOST_CONNECTIONS: Final = 64
+MOST_CONNECTIONS: Final = 64  # being answered
+MOST_UNREAD: Final = 256  # above what one turn of the loop accepts, so that a burst of scrapes is no flood
 REQUEST_S: Final = 5.0
 REPLY_S: Final = 10.0
 PLAIN: Final = "text/plain; charset=utf-8"
@@ -50,6 +54,8 @@ class Web:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._connections: set[asyncio.Task[None]] = set()
+        self._unread: dict[asyncio.StreamWriter, None] = {}  # oldest first
+        self._answering = 0
         self._server: asyncio.Server | None = None
         self.address = ""
 
@@ -72,16 +78,19 @@ class Web:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        crowded = len(self._connections) >= MOST_CONNECTIONS
-        task = asyncio.create_task(self._connected(reader, writer, crowded))
+        """Who connects and says nothing never keeps a scrape out: the one silent for longest makes room."""
+        while len(self._unread) >= MOST_UNREAD:
+            oldest = next(iter(self._unread))
+            del self._unread[oldest]
+            oldest.transport.abort()
+        self._unread[writer] = None
+        task = asyncio.create_task(self._connected(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, crowded: bool
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._serve(reader, writer, crowded)
+            await self._serve(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.debug("a client went away: %s", type(error).__name__)  # nobody is left to tell
             writer.transport.abort()
@@ -90,24 +99,28 @@ class Web:
             raise
         else:
             writer.close()
+        finally:
+            self._unread.pop(writer, None)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, crowded: bool) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_S):
                 request = await _read(reader)
         except BadRequest as error:
-            request, reply = Request("GET", "", {}), said(HTTPStatus.BAD_REQUEST, str(error))
-        else:
-            reply = await self._answer(request, crowded)
-        writer.write(_head(reply))
-        if request.method != "HEAD":
-            writer.write(reply.body)
-        async with asyncio.timeout(REPLY_S):
-            await writer.drain()
+            await _send(writer, said(HTTPStatus.BAD_REQUEST, str(error)))
+            return
+        self._unread.pop(writer, None)
+        if self._answering >= MOST_CONNECTIONS:
+            reply = said(HTTPStatus.SERVICE_UNAVAILABLE, "too many scrapes at once")
+            await _send(writer, reply, request.method != "HEAD")
+            return
+        self._answering += 1
+        try:
+            await _send(writer, await self._answer(request), request.method != "HEAD")
+        finally:
+            self._answering -= 1
 
-    async def _answer(self, request: Request, crowded: bool) -> Reply:
-        if crowded:
-            return said(HTTPStatus.SERVICE_UNAVAILABLE, "too many scrapes at once")
+    async def _answer(self, request: Request) -> Reply:
         if request.method not in ("GET", "HEAD"):
             return said(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is served")
         try:
@@ -115,6 +128,14 @@ class Web:
         except Exception:  # the service outlives a fault of ours; Prometheus sees the scrape fail
             log.exception("a scrape failed")
             return said(HTTPStatus.INTERNAL_SERVER_ERROR, "the scrape failed; the exporter's log says why")
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Reply, body: bool = True) -> None:
+    writer.write(_head(reply))
+    if body:
+        writer.write(reply.body)
+    async with asyncio.timeout(REPLY_S):
+        await writer.drain()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

@@ -1,7 +1,7 @@
 """What a firing does: trips as anybody would, or asks the authority for a limit; then it is recorded.
 
 The halt goes first. The record, with its incident and page, follows and is tried until Postgres has it: it
-never holds up a halt.
+never holds up a halt. A trip that Redis did not take is delivered again until it did.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import Final
 from uuid import uuid4
 
@@ -24,37 +24,20 @@ from cockpit.cli.tripping import login_of, sign_if_possible, trip_ports
 from cockpit.config import Credentials, Settings
 from cockpit.domain.adjustments import share_text
 from cockpit.domain.commands import Command, Kind
-from cockpit.domain.documents import rfc3339
-from cockpit.domain.refusals import Refused
-from cockpit.domain.text import MAX_NOTES, clean
+from cockpit.domain.refusals import Code, Refused
+from cockpit.domain.text import clean
 from cockpit.domain.trigger_watch import Firing
 from cockpit.domain.triggers import Effect, Mode
+from cockpit.guard.deeds import Deed, Phase, notes_of, record_of
 from cockpit.operations import trip as operation
+from cockpit.operations.outcomes import Outcome
 
 log: Final = logging.getLogger("cockpit.guard")
 FRESH_S: Final = 1.0
 RETRY_S: Final = 2.0
 FINISH_S: Final = 6.0
-_MOST_RECORDS: Final = 1_000
-_RECORD_AGE_S: Final = 600.0
-
-
-class Phase(Enum):
-    UNDER_WAY = auto()
-    DONE = auto()  # halted, or certain to be: recorded in Postgres, or in the spool
-    FAILED = auto()
-    DROPPED = auto()  # not begun: the reading was too old by then
-
-
-@dataclass(slots=True)
-class Deed:
-    """What became of one firing. `ended` by this process's clock."""
-
-    firing_id: str
-    firing: Firing
-    phase: Phase = Phase.UNDER_WAY
-    ended: float = 0.0
-    said: str = ""
+_MOST_DEEDS: Final = 1_000
+_AT_ONCE: Final = 32  # trips; one that hangs must not hold up the others
 
 
 class Actions:
@@ -66,9 +49,13 @@ class Actions:
         self._store = store
         self._ports = trip_ports(settings, credentials)
         self._inbox = PostgresStore(credentials.postgres_dsn, 3.0)
-        self._records: deque[tuple[float, FiringRecord]] = deque(maxlen=_MOST_RECORDS)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "trip")
+        self._records: deque[FiringRecord] = deque()
+        self._pending: dict[str, Deed] = {}  # by the id of their trip
+        self._redelivery: asyncio.Task[None] | None = None
         self._retry_at = 0.0
         self._spooled = True  # a predecessor may have left something
+        self._term = 0
         self.deeds: dict[str, Deed] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.faults: dict[str, str] = {}
@@ -77,17 +64,26 @@ class Actions:
         """Let what is under way come to its end."""
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=FINISH_S)
+        self._threads.shutdown(wait=False)
         await self._inbox.close()
 
-    def begin(self, firing: Firing, read_at: float, holds: Callable[[], bool]) -> Deed:
-        """Start on one firing. `read_at` is when the reading that it rests on was begun, by this process's
-        clock; `holds` whether the lease still does."""
-        deed = Deed(str(uuid4()), firing)
-        self.deeds[deed.firing_id] = deed
-        task = asyncio.create_task(self._do(deed, read_at, holds), name=f"firing of {firing.rule.name}")
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return deed
+    def enter(self, term: Term) -> None:
+        """A term of ours begins. Where another guard may have acted since our last one, what is pending is
+        judged by a new reading; the spool and the inbox keep what they have."""
+        if term.number != self._term + 1:
+            for deed in list(self._pending.values()):
+                self._settle(deed, Phase.FAILED, f"not delivered before another term began: {deed.said}")
+        self._term = term.number
+
+    def begin(self, firings: Sequence[Firing], read_at: float, holds: Callable[[], bool]) -> list[Deed]:
+        """Start on firings that one deed serves: one alone, or trips of one breaker. `read_at` is when the
+        reading that they rest on was begun, by this process's clock (`inf`: its age does not count); `holds`
+        whether the lease still does. Returns a deed for each, in their order."""
+        others = tuple(Deed(str(uuid4()), firing) for firing in firings[1:])
+        deed = Deed(str(uuid4()), firings[0], others)
+        self.deeds |= {each.firing_id: each for each in deed.everyone}
+        self._start(self._do(deed, read_at, holds), f"firing of {deed.firing.rule.name}")
+        return list(deed.everyone)
 
     def take_dropped(self) -> list[str]:
         """The firings that were not begun after all, once; what ended long ago is forgotten."""
@@ -95,26 +91,47 @@ class Actions:
         dropped = [name for name, deed in self.deeds.items() if deed.phase is Phase.DROPPED and deed.ended]
         for name in dropped:
             del self.deeds[name]
-        if len(self.deeds) > _MOST_RECORDS:
+        if len(self.deeds) > _MOST_DEEDS:
             ended = [name for name, deed in self.deeds.items() if deed.ended and now - deed.ended > FRESH_S]
-            for name in ended[:-_MOST_RECORDS]:
+            for name in ended[:-_MOST_DEEDS]:
                 del self.deeds[name]
         return dropped
 
     async def keep_up(self, term: Term) -> None:
-        """Deliver what waits: records, and trips in the spool.
+        """Record what waits, however long it has waited, and deliver again what no store took.
 
         Raises:
             StoreUnreachable: Postgres is away; the records wait on.
         """
-        if self._spooled and time.monotonic() >= self._retry_at:
-            self._retry_at = time.monotonic() + RETRY_S
-            await asyncio.to_thread(self._retry)
+        self.redeliver()
         while self._records:
-            since, record = self._records[0]
-            if time.monotonic() - since <= _RECORD_AGE_S and not await self._store.fire(term, record):
-                return  # the term is over: the next one records it
+            record = self._records[0]
+            try:
+                if not await self._store.fire(term, record):
+                    return  # the term is over: the next one records it
+            except Exception as error:
+                if isinstance(error, Refused | OSError) and not _is_malformed(error):
+                    raise
+                # it alone will never do as it is, and those behind it must not wait for it
+                log.exception("firing %s cannot be recorded", record.firing_id)
+                self.faults["record"] = f"a firing of {record.rule} could not be recorded in full: {error}"
+                if record.samples:
+                    self._records[0] = replace(record, samples=())
+                    continue
             self._records.popleft()
+
+    def redeliver(self) -> None:
+        """Start on what is pending or in the spool, beside everything else; each two seconds at most."""
+        running = self._redelivery is not None and not self._redelivery.done()
+        if running or time.monotonic() < self._retry_at or not (self._spooled or self._pending):
+            return
+        self._retry_at = time.monotonic() + RETRY_S
+        self._redelivery = self._start(self._redeliver(), "redelivery")
+
+    @property
+    def unapplied(self) -> list[str]:
+        """Firings that have halted nothing yet, for a successor."""
+        return [each.firing_id for deed in self._pending.values() for each in deed.everyone]
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -122,49 +139,64 @@ class Actions:
         records = f"{len(self._records)} firings not recorded yet" if self._records else ""
         return tuple(line for line in (records, *self.faults.values()) if line)
 
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
     async def _do(self, deed: Deed, read_at: float, holds: Callable[[], bool]) -> None:
         rule = deed.firing.rule
         try:
             if rule.mode is Mode.SHADOW:
-                deed.phase, deed.said = Phase.DONE, "shadow: nothing halted"
+                phase, said = Phase.DONE, "shadow: nothing halted"
             elif rule.effect is Effect.LIMIT:
-                await self._limit(deed)
+                phase, said = await self._limit(deed)
             else:
-                await asyncio.to_thread(self._trip, deed, read_at, holds)
+                loop = asyncio.get_running_loop()
+                phase, said = await loop.run_in_executor(self._threads, self._trip, deed, read_at, holds)
         except Exception as error:  # whatever goes wrong, the page must go out
-            deed.phase, deed.said = Phase.FAILED, f"{type(error).__name__}: {clean(str(error), 200)}"
+            phase, said = Phase.FAILED, f"{type(error).__name__}: {clean(str(error), 200)}"
             log.exception("rule %s could not act", rule.name)
-        deed.ended = time.monotonic()
-        if deed.phase is Phase.DROPPED:
-            return
-        log.warning("rule %s fired on %s: %s", rule.name, deed.firing.breaker_id, deed.said)
-        failed = deed.phase is Phase.FAILED
-        self.faults.pop(rule.name, None)
-        if failed:
-            self.faults[rule.name] = f"rule {rule.name} did not halt {deed.firing.breaker_id}: {deed.said}"
-        self._records.append((time.monotonic(), record_of(deed)))
+        self._settle(deed, phase, said)
+        if phase is not Phase.DROPPED:
+            self._records.extend(record_of(each) for each in deed.everyone)
 
-    def _trip(self, deed: Deed, read_at: float, holds: Callable[[], bool]) -> None:
+    def _settle(self, deed: Deed, phase: Phase, said: str) -> None:
+        deed.settle(phase, said, time.monotonic())
+        if phase is Phase.PENDING:
+            self._pending[deed.firing_id] = deed
+        else:
+            self._pending.pop(deed.firing_id, None)
+        if phase is Phase.DROPPED:
+            return
+        for each in deed.everyone:
+            rule, breaker_id = each.firing.rule.name, each.firing.breaker_id
+            log.warning("rule %s fired on %s: %s", rule, breaker_id, said)
+            self.faults.pop(f"{rule} {breaker_id}", None)
+            if phase is not Phase.DONE:
+                yet = " yet" if phase is Phase.PENDING else ""
+                self.faults[f"{rule} {breaker_id}"] = f"rule {rule} did not halt {breaker_id}{yet}: {said}"
+
+    def _trip(self, deed: Deed, read_at: float, holds: Callable[[], bool]) -> tuple[Phase, str]:
         """In a thread of its own. A process that slept since its reading must read anew."""
         firing = deed.firing
         if time.monotonic() - read_at > FRESH_S or not holds():
-            deed.phase = Phase.DROPPED
-            return
+            return Phase.DROPPED, ""
         now = datetime.now(UTC)
+        notes = notes_of(firing, deed.also)
         request = operation.command(
-            firing.breaker_id, self._login, deed.firing_id, firing.rule.reason, notes_of(firing), None, now
+            firing.breaker_id, self._login, deed.firing_id, firing.rule.reason, notes, None, now
         )
         signed, warning = sign_if_possible(request, self._credentials)
+        deed.sent = (request, signed)
         outcome = operation.trip(request, signed, self._ports, now)
-        deed.said = f"{outcome.message} {warning}".strip()
-        deed.phase = Phase.FAILED if outcome.word == "refused" else Phase.DONE
-        self._spooled = self._spooled or not (outcome.redis or outcome.postgres)
+        return _phase_of(outcome), f"{outcome.message} {warning}".strip()
 
-    async def _limit(self, deed: Deed) -> None:
+    async def _limit(self, deed: Deed) -> tuple[Phase, str]:
         firing, key = deed.firing, self._credentials.signing_key
         if key is None or firing.rule.share is None:
-            deed.phase, deed.said = Phase.FAILED, "a limit needs the login's signing key"
-            return
+            return Phase.FAILED, "a limit needs the login's signing key"
         command = Command(
             Kind.LIMIT,
             deed.firing_id,
@@ -179,55 +211,39 @@ class Actions:
             signed = sign_command(command, SigningKey.load(key))
             await self._inbox.submit(signed, command.request_id)
         except Refused as error:
-            deed.phase, deed.said = Phase.FAILED, str(error)
-            return
-        deed.phase, deed.said = Phase.DONE, f"limit to {command.target} asked of the authority"
+            return Phase.FAILED, str(error)
+        return Phase.DONE, f"limit to {command.target} asked of the authority"
 
-    def _retry(self) -> None:
-        for outcome in operation.retry(self._ports, self._login, datetime.now(UTC)):
-            log.warning("from the spool: %s", outcome.message)
+    async def _redeliver(self) -> None:
+        pending = dict(self._pending)
+        loop = asyncio.get_running_loop()
+        for outcome in await loop.run_in_executor(self._threads, self._deliver_again, list(pending.values())):
+            log.warning("delivered again: %s", outcome.message)
+            deed = pending.get(outcome.event_id or "")
+            if deed is not None and deed.phase is Phase.PENDING:
+                self._settle(deed, _phase_of(outcome), outcome.message)
         left = operation.waiting(self._ports.spool, self._login)
         self._spooled = any(entry.login == self._login for entry in self._ports.spool.entries()[0])
         self.faults.pop("spool", None)
         if left:
             self.faults["spool"] = left
 
-
-def notes_of(firing: Firing) -> str:
-    """Rule, value, threshold and the samples behind it, as a trip's notes: 20 to 500 plain characters."""
-    rule = firing.rule
-    who = f" of {firing.subject}" if firing.subject else ""
-    samples = ", ".join(clean(each.sample_id.lstrip("0") or "0", 40) for each in firing.evidence)
-    text = (
-        f"Rule {rule.name}{who}: {rule.title}. {firing.value:.6g} {rule.unit}, threshold "
-        f"{rule.threshold} {rule.unit}, at {rfc3339(firing.fired_at)}. Samples: {samples or 'none by name'}"
-    )
-    return clean(" ".join(text.split()), MAX_NOTES)
+    def _deliver_again(self, pending: Sequence[Deed]) -> list[Outcome]:
+        """In a thread of its own. What the spool does not hold (the inbox does, or nothing) is sent once more
+        under its own event id."""
+        outcomes = operation.retry(self._ports, self._login, datetime.now(UTC))
+        tried = {outcome.event_id for outcome in outcomes}
+        for deed in pending:
+            if deed.sent is not None and deed.firing_id not in tried:
+                outcomes.append(operation.trip(*deed.sent, self._ports, datetime.now(UTC)))
+        return outcomes
 
 
-def record_of(deed: Deed) -> FiringRecord:
-    """What is kept of a firing. One that halted nothing pages in any case."""
-    firing = deed.firing
-    rule, failed = firing.rule, deed.phase is Phase.FAILED
-    severity = rule.severity if rule.pages else None
-    title = f"{rule.title}: {firing.value:.6g} {rule.unit}, threshold {rule.threshold}"
-    if firing.subject:
-        title = f"{firing.subject}: {title}"
-    if failed:
-        severity, title = "P0", f"NOT HALTED by the guard: {title}"
-    return FiringRecord(
-        firing_id=deed.firing_id,
-        rule=rule.name,
-        mode=rule.mode.value,
-        effect=rule.effect.value,
-        aim=rule.aim,
-        breaker_id=firing.breaker_id,
-        subject=clean(firing.subject, 100),
-        value=firing.value,
-        threshold=float(rule.threshold),
-        samples=[[clean(each.sample_id, 100), rfc3339(each.at), each.value] for each in firing.evidence],
-        fired_at=firing.fired_at,
-        severity=severity,
-        classification=rule.reason.value,
-        title=clean(title, 200),
-    )
+def _is_malformed(error: Exception) -> bool:
+    return isinstance(error, Refused) and error.refusal.code is Code.MALFORMED
+
+
+def _phase_of(outcome: Outcome) -> Phase:
+    if outcome.redis or outcome.word == "done":
+        return Phase.DONE
+    return Phase.FAILED if outcome.word == "refused" else Phase.PENDING

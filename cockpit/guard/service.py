@@ -15,7 +15,7 @@ from backends.guard_store import GuardStore, Term
 from backends.redis_store import RedisStore
 from backends.signing import KeyRing
 from cockpit.config import Settings
-from cockpit.domain.refusals import Refused
+from cockpit.domain.refusals import Refused, StoreUnreachable
 from cockpit.domain.text import clean
 from cockpit.guard.actions import Actions
 from cockpit.guard.rule_file import RuleFile
@@ -57,6 +57,8 @@ class Guard:
                 except (Fenced, Refused, OSError) as error:
                     failures = 0 if time.monotonic() - began > 10 else failures + 1
                     log.warning("term ended: %s", clean(str(error), 300))
+                    if isinstance(error, StoreUnreachable):
+                        actions.redeliver()  # what was decided goes out also while nobody can hold a lease
                     await _sleep(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
                 except Exception:  # a fault of ours must not leave the platform without its triggers
                     failures += 1
@@ -126,4 +128,5 @@ async def run(
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

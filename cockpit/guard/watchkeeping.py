@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,6 @@ from datetime import timedelta
 from typing import Final
 
 from backends.guard_store import GuardStore, Term
-from backends.prometheus_gauge import BadGauge, PrometheusGauges
 from backends.redis_store import RedisStore
 from cockpit.config import Settings
 from cockpit.domain.breakers import BreakerId
@@ -23,8 +23,10 @@ from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from cockpit.domain.trigger_rows import Rows
 from cockpit.domain.trigger_watch import Latch, Standing
-from cockpit.domain.triggers import Effect, Mode, Rule, StreamKind, streams_of
-from cockpit.guard.actions import FRESH_S, Actions, Deed, Phase
+from cockpit.domain.triggers import Effect, Mode, Rule
+from cockpit.guard.actions import FRESH_S, Actions
+from cockpit.guard.deeds import Deed, Phase, joined
+from cockpit.guard.gauges import watch_gauges
 from cockpit.guard.rule_file import RuleFile
 
 log: Final = logging.getLogger("cockpit.guard")
@@ -32,9 +34,10 @@ TURN_S: Final = 0.2
 RENEW_S: Final = 1.0
 LEASE_S: Final = 5.0
 STATES_S: Final = 0.5
-GAUGES_S: Final = 2.0
 GAP_S: Final = 120.0  # after a longer pause everything is read anew
 MOST_STATUS: Final = 250_000
+KEEP_UP_S: Final = 0.1
+PATIENCE: Final = 2  # readings thrown away in a row for their age before one counts for all that
 _BACK: Final = timedelta(seconds=2)
 
 
@@ -67,6 +70,9 @@ class Watchkeeping:
         self._states: Mapping[BreakerId, State] = {}
         self._states_at = 0.0
         self._faults: dict[str, str] = {}
+        self._thrown_away = 0
+        self._unapplied: frozenset[str] = frozenset()
+        actions.enter(term)
         self.began = asyncio.Event()
 
     def remember(self, former: Watchkeeping) -> None:
@@ -79,20 +85,21 @@ class Watchkeeping:
         Raises:
             Fenced: the term is over. Postgres's refusals end it too.
         """
-        await self._load()
-        beside = [
+        url, file = self._settings.prometheus_url, self._file
+        beside = [  # from the first moment on: reading everything may take longer than a lease lasts
             asyncio.create_task(self._renew_forever(), name="lease"),
+            asyncio.create_task(self._keep_up_forever(), name="records"),
             asyncio.create_task(self._watch_states(), name="states"),
-            asyncio.create_task(self._watch_gauges(), name="gauges"),
+            asyncio.create_task(watch_gauges(url, file, lambda: self._lookout, self._faults), name="gauges"),
         ]
-        self.began.set()
         try:
+            await self._load()
+            self.began.set()
             while not stop.is_set():
                 for task in beside:
                     if task.done():
                         task.result()
                 await self.turn()
-                await self._actions.keep_up(self._term)
                 await _pause(stop, TURN_S)
         finally:
             for task in beside:
@@ -108,21 +115,24 @@ class Watchkeeping:
         await self._store.release(self._term)
 
     async def turn(self) -> None:
-        """Read what is new and do what is due. A reading that has become old by then is thrown away."""
+        """Read what is new and do what is due. A reading that has become old by then is thrown away, but not
+        for ever: where every reading takes so long, one counts while the lease holds."""
         await self._read()
-        self._forget_dropped()
-        due = self._lookout.due(self._standing)
-        if due and time.monotonic() - self._read_at > FRESH_S:
-            return
-        for firing in due:
-            deed = self._actions.begin(firing, self._read_at, self._holds)
-            latch = Latch(deed.firing_id, firing.breaker_id, firing.fired_at)
-            self._lookout.watches[firing.rule.name].inherit(firing.subject, latch)
-
-    def _forget_dropped(self) -> None:
-        """What was never begun is due as if it had not been."""
-        for firing_id in self._actions.take_dropped():
+        dropped = self._actions.take_dropped()
+        for firing_id in dropped:  # never begun: due as if it had not been
             self._lookout.forget(firing_id)
+        due = self._lookout.due(self._standing)
+        stale = time.monotonic() - self._read_at > FRESH_S
+        insists = self._thrown_away + bool(dropped) >= PATIENCE and self._holds()
+        self._thrown_away = self._thrown_away + 1 if dropped or (due and stale) else 0
+        if stale and not insists:
+            return
+        for firings in joined(due):
+            deeds = self._actions.begin(firings, math.inf if insists else self._read_at, self._holds)
+            for deed in deeds:
+                firing = deed.firing
+                latch = Latch(deed.firing_id, firing.breaker_id, firing.fired_at, tries=firing.tries)
+                self._lookout.watches[firing.rule.name].inherit(firing.subject, latch)
 
     async def _read(self) -> None:
         if self._file.refresh():
@@ -144,6 +154,8 @@ class Watchkeeping:
         lookout = Lookout(self._file.rules, self._settings.catalogue)
         status, firings = await self._store.predecessor()
         lookout.inherit(firings, _breached(status))
+        if self._rows is None:
+            self._unapplied = _unapplied(status)
         begin = time.monotonic()
         rows = await self._store.load(lookout.plan, self._term, self._limits())
         _carry(self._lookout, lookout)
@@ -154,6 +166,10 @@ class Watchkeeping:
         if not rows.holds:
             raise Fenced(f"term {self._term.number} is over")
         self._rows, self._read_at = rows, begin
+        took_s = time.monotonic() - begin
+        self._faults.pop("reading", None)
+        if took_s > FRESH_S:
+            self._faults["reading"] = f"readings take {took_s:.1f} s: what is due is done late"
         self._lookout.feed(rows)
 
     def _holds(self) -> bool:
@@ -170,7 +186,9 @@ class Watchkeeping:
         deed = self._actions.deeds.get(latch.firing_id)
         if rule.mode is Mode.SHADOW or (deed is not None and deed.phase is Phase.UNDER_WAY):
             return Standing.HOLDS
-        if deed is not None and deed.phase is Phase.FAILED:
+        if deed is not None and deed.phase is Phase.PENDING:
+            return Standing.NOT_YET
+        if deed.phase is Phase.FAILED if deed is not None else latch.firing_id in self._unapplied:
             return Standing.FAILED
         if rule.effect is Effect.LIMIT:
             return self._limit_standing(latch, deed)
@@ -200,13 +218,22 @@ class Watchkeeping:
             self._renewed_at = begin
             await asyncio.sleep(RENEW_S)
 
-    def _status(self) -> str:
+    async def _keep_up_forever(self) -> None:
+        """Record and deliver beside the readings, which wait for neither."""
+        while True:
+            await self._actions.keep_up(self._term)
+            await asyncio.sleep(KEEP_UP_S)
+
+    def _status(self) -> str | None:
+        if self._rows is None:
+            return None  # nothing is known yet: the predecessor's word stands
         reports = [report.payload() for report in self._lookout.reports()]
         faults = [self._file.fault, *self._lookout.faults(), *self._actions.waiting, *self._faults.values()]
         status = {
             "reports": reports,
             "faults": [clean(each, 300) for each in faults if each],
             "breached": self._lookout.breached()[:500],
+            "unapplied": self._actions.unapplied[:500],
         }
         text = json.dumps(status)
         if len(text) > MOST_STATUS:
@@ -233,32 +260,6 @@ class Watchkeeping:
                     self._faults.pop("redis", None)
             await asyncio.sleep(STATES_S)
 
-    async def _watch_gauges(self) -> None:
-        """Ask Prometheus for the rules that look at it, one query after the other."""
-        if self._settings.prometheus_url is None:
-            if streams_of(self._file.rules, StreamKind.PROMETHEUS):
-                self._faults["prometheus"] = "prometheus_url is not set: rules on it see nothing"
-            await asyncio.Event().wait()
-            return
-        gauges = PrometheusGauges(self._settings.prometheus_url)
-        try:
-            while True:
-                for query in streams_of(self._file.rules, StreamKind.PROMETHEUS):
-                    await self._gauge(gauges, query)
-                await asyncio.sleep(GAUGES_S)
-        finally:
-            gauges.close()
-
-    async def _gauge(self, gauges: PrometheusGauges, query: str) -> None:
-        try:
-            value = await gauges.value(query)
-        except (BadGauge, Refused) as error:
-            self._faults[query] = f"prometheus {query}: {error}"
-            return
-        self._faults.pop(query, None)
-        if self._lookout.now is not None:
-            self._lookout.feed_gauge(query, self._lookout.now, value)
-
 
 def _carry(former: Lookout, lookout: Lookout) -> None:
     """Our own memory of a firing goes before the store's, which may not have it yet."""
@@ -278,6 +279,12 @@ def _breached(status: Mapping[str, object]) -> frozenset[tuple[str, str]]:
     )
 
 
+def _unapplied(status: Mapping[str, object]) -> frozenset[str]:
+    listed = status.get("unapplied")
+    return frozenset(each for each in (listed if isinstance(listed, list) else []) if isinstance(each, str))
+
+
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

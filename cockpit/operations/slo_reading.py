@@ -6,6 +6,7 @@ A source that is away or slow holds up nobody else: its objectives are STALE, an
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +24,14 @@ from cockpit.domain.slo_reports import (
 )
 from cockpit.domain.slos import Exclusion, Ratio, Slo, SloBook, SourceKind, Threshold
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Objective = Slo | Threshold
 PATIENCE_S: Final = 0.25  # how long everybody waits for a source that is not needed for the clock
 FIRST_S: Final = 5.0  # where that source has said nothing of late, and may well answer
+REST: Final = 4.0  # times that a reading took: so long its source is left alone, that we are no load to it
+MOST_REST_S: Final = 20.0
 RECENT_S: Final = 15.0  # figures so new that they stand in while the next ones are on their way
 _CHUNK: Final = 20  # judgements between two turns of the event loop
 
@@ -87,19 +91,25 @@ class _Kept:
 class _Line:
     """One source: at most one reading under way, the last good readings, and why there are no newer ones."""
 
-    def __init__(self, source: ObjectiveSource, needed: bool) -> None:
+    def __init__(self, source: ObjectiveSource, kind: SourceKind) -> None:
         self.source = source
+        self._name = kind.value
         self.failure = ""
-        self._needed = needed
+        self._needed = kind is SourceKind.POSTGRES
         self._task: asyncio.Task[Mapping[str, SliReading]] | None = None
         self._asked: Sequence[Objective] = ()
+        self._began_at = 0.0
+        self._rest_until = 0.0
         self._answered_at: float | None = None
         self._kept: dict[str, _Kept] = {}
 
     def start(self, objectives: Sequence[Objective], exclusions: Sequence[Exclusion]) -> None:
         self._absorb()
-        if self._task is None and objectives:
-            self._asked = objectives
+        if self._task is not None or not objectives:
+            return
+        changed = [each for each in objectives if each.name not in self._kept]
+        if changed or self._needed or self.failure or time.monotonic() >= self._rest_until:
+            self._asked, self._began_at = objectives, time.monotonic()
             self._task = asyncio.create_task(_as_coroutine(self.source.read(objectives, exclusions)))
 
     async def settle(self) -> None:
@@ -150,7 +160,16 @@ class _Line:
         except Refused as error:
             self.failure = error.refusal.message
             return
+        except Exception as error:
+            failure = f"{self._name} could not be read ({type(error).__name__})"
+            if failure != self.failure:
+                log.error("objectives: %s", failure, exc_info=error)
+            self.failure = failure
+            return
         self.failure, self._answered_at = "", time.monotonic()
+        took = self._answered_at - self._began_at
+        rest_s = min(REST * took, MOST_REST_S) if took > PATIENCE_S else 0.0
+        self._rest_until = self._answered_at + rest_s
         for objective in self._asked:
             reading = readings.get(objective.name)
             fault = "its source said nothing of it" if reading is None else reading.fault
@@ -177,7 +196,7 @@ class SloReader:
         self._book = book
         self._simulated_before = simulated_before
         self._agreements = agreements
-        self._lines = {kind: _Line(source, kind is SourceKind.POSTGRES) for kind, source in sources.items()}
+        self._lines = {kind: _Line(source, kind) for kind, source in sources.items()}
         self._exclusions: tuple[Exclusion, ...] = ()
         self._turn = asyncio.Lock()
 

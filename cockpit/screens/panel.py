@@ -93,7 +93,7 @@ class Panel(Screen[None]):
             return
         cells = self.size.width
         self.query_one("#header", LineView).show([header(board, cells)])
-        self.query_one("#banner", LineView).show(banner(board))
+        self.query_one("#banner", LineView).show(banner(board, cells))
         self.board_changed(board, cells)
         self.query_one("#status", LineView).show(fold(self.status(), cells, 2))
         self.query_one("#keys", LineView).show([self._footer(board, cells)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
+from cockpit.domain.permissions import Permission
 from cockpit.domain.slo_reports import Report, SloReport, SloSnapshot
 from cockpit.keymap import SLO_SCREEN_KEYS
 from cockpit.screens.ordered import OrderedPanel
@@ -102,10 +103,16 @@ class SloPanel(OrderedPanel):
             case "slo.halt-due":
                 return halt_due(board)
             case "slo.exclude":
-                return isinstance(report, SloReport)
+                return isinstance(report, SloReport) and _may_adjust(board, report)
             case "slo.include":
                 return isinstance(report, SloReport) and any(each.in_force for each in report.exclusions)
             case "slo.approvals":
                 return bool(board.waiting())
             case _:
                 return True
+
+
+def _may_adjust(board: Board, report: SloReport) -> bool:
+    from widgets.next_steps import lacks
+
+    return lacks(board, report.breaker, Permission.ADJUST_BUDGET) is None

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from cockpit.authority import faults
+from cockpit.authority.means import Means
 from cockpit.authority.service import Authority
+from cockpit.authority.term import Term
 from cockpit.domain.breakers import EXECUTION, GLOBAL, BreakerId
 from cockpit.domain.commands import Kind
 from cockpit.domain.desk import RequestRow
@@ -211,6 +213,85 @@ async def test_a_trip_that_races_a_change_of_size_wins(desk: Desk, scripted: Scr
         trap.released.set()
         await desk.audited(*await _intent_of(desk, Kind.LIMIT, "_VOID", EXECUTION))
         assert await desk.state(EXECUTION) is State.OPEN
+
+
+class Between:
+    """Holds the turn of loosenings, as a close with slow probes does, while the authority goes on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.means: Means | None = None
+        made = Term.__init__
+
+        def begin(term: Term, means: Means, *more: Any) -> None:
+            self.means = means
+            made(term, means, *more)
+
+        monkeypatch.setattr(Term, "__init__", begin)
+
+    async def holds(self, part: str) -> Means:
+        """Until something called `part` waits behind it."""
+        means = self.means
+        assert means is not None and means.loosening.locked()
+
+        async def waits() -> bool:
+            return any(part in task.get_name() for task in means.tasks)
+
+        await until(waits, 15)
+        return means
+
+
+@pytest.mark.parametrize("due", ["lift", "end of a quiet period"])
+async def test_a_limit_waits_for_no_loosening_that_is_due(
+    desk: Desk, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, due: str
+) -> None:  # I6
+    between = Between(monkeypatch)
+    async with authority_with(desk, scripted):
+        await desk.becomes(EXECUTION, State.CLOSED)
+        assert between.means is not None
+        if due == "lift":
+            scripted.left[ORDERS.name] = RED
+            await share_becomes(desk, EXECUTION, "0.5")
+            async with between.means.loosening:
+                scripted.left[ORDERS.name] = GREEN
+                await age_document(desk, EXECUTION, 11)
+                await between.holds("lift of")
+                row = await limit(desk, EXECUTION, "0.2")
+                assert await share_of(desk, EXECUTION) == Decimal("0.2")
+        else:
+            await desk.trip(EXECUTION)
+            assert (await desk.resume(EXECUTION)).status == "done"
+            async with between.means.loosening:
+                await between.holds("quiet period of")
+                row = await limit(desk, EXECUTION, "0.2")
+                assert await share_of(desk, EXECUTION) == Decimal("0.2")
+                assert await desk.state(EXECUTION) is State.QUIET_PERIOD
+        assert row.outcome is not None and row.outcome["outcome"] == "done", row
+        lifted = await lift(desk, EXECUTION, row.request_id)
+        assert lifted.status == "done", lifted.message
+        await desk.becomes(EXECUTION, State.CLOSED)
+        await share_becomes(desk, EXECUTION, "1", 15)
+
+
+async def test_a_persons_lift_does_not_wait_for_one_behind_it(
+    desk: Desk, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = Between(monkeypatch)
+    async with authority_with(desk, scripted):
+        await desk.becomes(EXECUTION, State.CLOSED)
+        assert between.means is not None
+        limit_id = (await limit(desk, EXECUTION, "0.9")).request_id
+        scripted.left[ORDERS.name] = RED
+        await share_becomes(desk, EXECUTION, "0.5")
+        async with between.means.loosening:
+            command = await desk.command(Kind.LIFT, EXECUTION, "operator1", target=limit_id, checked=())
+            await desk.send(command)
+            await between.holds(f"request {command.request_id}")
+            scripted.left[ORDERS.name] = GREEN
+            await age_document(desk, EXECUTION, 11)
+            await between.holds("lift of")
+        row = await desk.answer(command.request_id)
+        assert row.status == "done", row.message
+        await share_becomes(desk, EXECUTION, "1", 15)
 
 
 async def test_a_limit_that_comes_while_a_loosening_commits_is_not_passed_by(

@@ -51,12 +51,19 @@ class Refreshes:
         self.wall.append(blocking.wall_ms)
         self.cpu.append(blocking.cpu_ms)
 
-    def figure(self, name: str) -> Figure:
+    def figures(self, name: str) -> list[Figure]:
+        """The median of the longest turns is held to the bound; the worst of them is shown, and not judged:
+        one turn of the machine's scheduler is longer."""
         took, wall, cpu = Samples.of(self.took), Samples.of(self.wall), Samples.of(self.cpu)
-        told = f"longest turn, p50 (p99 {wall.p99:.1f}; processor time {cpu.p50:.1f}, p99 {cpu.p99:.1f} ms)"
+        told = f"longest turn of each refresh; p50 of {len(self.wall)} (processor time {cpu.p50:.1f} ms)"
         raw = {"refresh_ms": took, "blocked_wall_ms": wall, "blocked_cpu_ms": cpu}
         note = f"{told}; whole refresh {took.p50:.0f} ms"
-        return Figure(f"{SLOS} SLOs, {name}: loop blocked", wall.p50, "ms", BOUND_MS, note=note, raw=raw)
+        worst = f"longest turn of {len(self.wall)} refreshes (processor time {max(self.cpu):.1f}); not judged"
+        begin = f"{SLOS} SLOs, {name}: loop blocked"
+        return [
+            Figure(f"{begin}, p50", wall.p50, "ms", BOUND_MS, note=note, raw=raw),
+            Figure(f"{begin}, worst", max(self.wall), "ms", None, note=worst),
+        ]
 
 
 class _Fixed:
@@ -125,7 +132,7 @@ async def _postgres(stand: Stand) -> list[Figure]:
     note = f"a ratio {one[1]:.0f}, in slices of a minute {one[2]:.0f} ms; {samples:,} samples of {SLIS} SLIs"
     return [
         Figure(f"{SLOS} SLOs, round trips to Postgres", await _round_trips(dsn, slos), "", 2, note=_TRIPS),
-        refreshes.figure("Postgres"),
+        *refreshes.figures("Postgres"),
         Figure(f"{samples:,} samples: one limit over {DAYS} days", one[0], "ms", 500, note=note),
     ]
 
@@ -175,39 +182,32 @@ async def _round_trips(dsn: str, slos: Sequence[Slo]) -> float:
 
 
 async def _prometheus(stand: Stand) -> list[Figure]:
-    now = time.time()
+    now = time.time() + 60
+    ages = sorted({*range(0, 7_200, 15), *range(0, DAYS * 86_400, 300)}, reverse=True)
     series = [
         Series(
             "requests_total",
             {"service": f"s{number}", "code": code},
-            [(now - 300 * (8_640 - k), rate * k) for k in range(8_640)],
+            [(now - age, rate * (DAYS * 86_400 - age)) for age in ages],
         )
         for number in range(SLOS)
         for code, rate in (("200", 99.0), ("all", 100.0))
     ]
-    refreshes, asked, took = Refreshes(), [], []
+    refreshes, asked = Refreshes(), []
     with Prometheus(stand.folder / "prometheus", series) as server:
         source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
         store = SliStore(stand.postgres.owner_dsn.rpartition("/")[0] + f"/{_DATABASE}")
-        reader = SloReader(
-            _Fixed(_on_prometheus()),
-            store,
-            {SourceKind.POSTGRES: store, SourceKind.PROMETHEUS: source},
-        )
         for _ in range(stand.times(20)):
+            reader = SloReader(_Fixed(_on_prometheus()), store, {SourceKind.PROMETHEUS: source})
+            before = (
+                source.queries
+            )  # a fresh reader each time, since one leaves a slow source alone for a while
             await refreshes.add(reader)
-        await reader.close()
-        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
-        for _ in range(stand.times(20)):
-            before, begin = source.queries, perf_counter_ns()
-            await source.read(_on_prometheus(), [])
             asked.append(float(source.queries - before))
-            took.append(since_ms(begin))
-        await source.close()
-    note = (
-        f"8 windows and the newest sample of each, {Samples.of(took).p50:.0f} ms in all; first {asked[0]:.0f}"
-    )
+        await reader.close()
+        await store.close()
+    note = f"8 windows and the newest sample of each; the first time, with the trends, {asked[0]:.0f}"
     return [
         Figure(f"{SLOS} SLOs, queries to Prometheus", Samples.of(asked).p50, "", 30, note=note),
-        refreshes.figure("Prometheus"),
+        *refreshes.figures("Prometheus"),
     ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cockpit.cli.answers import UsageFault
+from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.columns import aligned, percent, span
+from cockpit.cli.sizing import _whole_command
 from cockpit.cli.slo_fields import snapshot_fields
 from cockpit.cli.slo_lines import detail, overview
 from cockpit.cli.slos import moment
@@ -22,6 +25,7 @@ from cockpit.domain.slos import (
     Budgeting,
     Consecutive,
     Exclusion,
+    Limit,
     Op,
     Ratio,
     Slo,
@@ -40,6 +44,26 @@ EVENTS = st.builds(
     st.integers(0, 10**9),
     st.integers(0, 10**9),
 )
+
+
+def test_the_streak_and_what_is_left_out_are_said_as_they_are() -> None:
+    counts = Counts(Decimal(900), Decimal(1_000))
+    found = report("orders", counts)
+    assert "7 orders since the 5-minute rate fell under the objective, over 5 counts" in "\n".join(
+        overview(found)
+    )
+    slo = found.slos[0].slo
+    bars = replace(slo, indicator=Limit(Source(SourceKind.POSTGRES, "bars"), Op.LTE, 1.0))
+    bar_report = replace(found.slos[0], slo=replace(bars, consecutive=Consecutive(5, "bars")))
+    assert "7 bars in a row over the bound, over 5 counts" in "\n".join(detail(bar_report, NOW, ()))
+    out = replace(found.slos[0], excluded=Counts(Decimal(1_000), Decimal(1_200)))
+    assert "· excl. 1,200" in "\n".join(overview(replace(found, slos=(out,))))
+
+
+def test_limit_tells_the_whole_command_that_ends_it() -> None:
+    said = f"Orders are at most 0.5 of their size. `cockpit lift {UUID(int=7)}` ends the limit."
+    line = _whole_command(Answer({"message": said}, (said,))).lines[0]
+    assert f"`cockpit lift {UUID(int=7)} --notes … --yes` ends the limit." in line
 
 
 def report(text: str, counts: Counts, reading: SliReading | None = None) -> SloSnapshot:

@@ -196,24 +196,37 @@ def test_one_failure_costs_more_the_fewer_the_events() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "burn", "expected"),
+    ("bad", "bad_5m", "bad_1h", "expected"),
     [
-        ("1", "1", MONTH),
-        ("0.5", "1", MONTH / 2),
-        ("1", "14.4", MONTH / 14.4),
-        ("0", "5", 0),
-        ("-2", None, 0),
-        ("0.5", "0", None),
-        ("0.5", None, None),
-        (None, "3", None),
+        (0, 0, 0, None),  # nothing is bad: never
+        (0, 0, 3_600, 100),  # one a second, and 100 are allowed
+        (50, 0, 3_600, 50),
+        (50, 600, 3_600, 25),  # the last minutes are worse than the hour
+        (50, 300, 7_200, 25),  # the hour is worse than the last minutes
+        (99, 300, 3_600, 1),
+        (100, 0, 0, 0),
+        (250, 0, 0, 0),
     ],
 )
-def test_time_to_exhaustion(left: str | None, burn: str | None, expected: float | None) -> None:
-    found = exhausted_in_s(
-        None if left is None else Decimal(left), None if burn is None else Decimal(burn), MONTH
-    )
-    assert (found is None) == (expected is None)
-    assert expected is None or float(found or 0) == pytest.approx(expected)
+def test_time_to_exhaustion(bad: int, bad_5m: int, bad_1h: int, expected: float | None) -> None:
+    total = 10_000
+    recent = {300: counts(total - bad_5m, total), HOUR: counts(total - bad_1h, total)}
+    assert exhausted_in_s(counts(total - bad, total), Decimal("0.99"), recent) == expected
+
+
+def test_time_to_exhaustion_without_events() -> None:
+    assert exhausted_in_s(Counts(), Decimal("0.99"), {}) is None
+    assert exhausted_in_s(counts(1_000, 1_000), Decimal("0.99"), {}) is None
+
+
+@given(st.integers(1, 400), st.integers(1, 20))
+def test_with_even_traffic_it_is_what_is_left_over_the_burn_rate(spent: int, burn: int) -> None:
+    """100 events a second for 30 days, of which 1 % may be bad."""
+    whole, objective = counts(MONTH * 100 - MONTH * spent // 400, MONTH * 100), Decimal("0.99")
+    recent = {HOUR: counts(HOUR * 100 - HOUR * burn, HOUR * 100)}
+    found, left = exhausted_in_s(whole, objective, recent), remaining(whole, objective)
+    assert found is not None and left is not None
+    assert float(found) == pytest.approx(float(left) * MONTH / burn)
 
 
 @pytest.mark.parametrize(("left", "expected"), [("1", "216"), ("0.5", "108"), ("0", "0"), ("-1", "-216")])

@@ -16,6 +16,7 @@ from cockpit.domain.lookout import Lookout
 from cockpit.domain.trigger_reports import TriggerState, parse_report
 from cockpit.domain.trigger_rows import (
     CountedOrders,
+    Gauge,
     HeldPosition,
     PastFiring,
     Rows,
@@ -24,7 +25,7 @@ from cockpit.domain.trigger_rows import (
 )
 from cockpit.domain.trigger_samples import second_of
 from cockpit.domain.trigger_watch import Firing, Latch, RuleWatch, Standing, Trend, sound, state_of
-from cockpit.domain.triggers import Condition, Figure, Rule, Stream, StreamKind
+from cockpit.domain.triggers import Condition, Effect, Figure, Mode, Rule, Stream, StreamKind
 from tests.domain.trigger_making import CATALOGUE, at, events, level, rule
 
 LOSS = rule(Condition.LATEST, "500", stream=Stream(StreamKind.SLI, "pnl"), figure=Figure.LOSS)
@@ -43,7 +44,8 @@ def fire(watch: RuleWatch, seconds: float, standing: Callable[[Latch], Standing]
     watch.advance(at(seconds))
     found = watch.due(at(seconds), standing)
     for each in found:
-        watch.inherit(each.subject, Latch(f"f{seconds}", each.breaker_id, each.fired_at))
+        latch = Latch(f"f{seconds}", each.breaker_id, each.fired_at, tries=each.tries)
+        watch.inherit(each.subject, latch)
     return found
 
 
@@ -83,11 +85,46 @@ def test_missing_does_not_clear() -> None:
     assert fire(watch, 100, HOLDS) == []  # the same breach, as far as anybody knows
 
 
-def test_what_halted_nothing_is_tried_again_each_minute() -> None:
-    watch = RuleWatch(rule(Condition.LATEST, "500", fresh_s=600), CATALOGUE)
+def test_what_halted_nothing_is_tried_again_soon_and_then_each_minute() -> None:
+    watch = RuleWatch(rule(Condition.LATEST, "500", fresh_s=9000), CATALOGUE)
     watch.add(level(0, 501))
-    assert fire(watch, 1, FAILED)
-    assert [bool(fire(watch, each, FAILED)) for each in (2, 60.9, 61, 90)] == [False, False, True, False]
+    assert fire(watch, 1, HOLDS)
+    found = [each for each in range(2, 240) if fire(watch, each, FAILED)]
+    assert found == [6, 16, 36, 76, 136, 196]
+    assert fire(watch, 240, HOLDS) == []
+    assert fire(watch, 241, RESUMED) and watch.latches[""].tries == 0
+
+
+def test_what_is_on_its_way_neither_fires_anew_nor_loses_its_events() -> None:
+    watch = RuleWatch(RATIO, CATALOGUE)
+    watch.add(events(0, 20, 20))
+    assert fire(watch, 1, HOLDS)
+    assert fire(watch, 2, always(Standing.NOT_YET)) == []
+    assert watch.report(at(2)).state is TriggerState.BREACHED  # not restarted
+    watch.latches[""].breached = False
+    assert fire(watch, 59, always(Standing.NOT_YET)) == []
+    watch.latches[""].breached = False
+    assert fire(watch, 59, FAILED)
+
+
+@pytest.mark.parametrize(
+    ("effect", "mode", "again"),
+    [(Effect.LIMIT, Mode.LIVE, False), (Effect.LIMIT, Mode.SHADOW, True), (Effect.TRIP, Mode.LIVE, True)],
+)
+def test_a_limit_that_holds_is_not_asked_for_again(effect: Effect, mode: Mode, again: bool) -> None:
+    """However often the lag comes and goes: each would be one more limit to lift."""
+    lag = rule(
+        Condition.LATEST, "30", fresh_s=600, effect=effect, mode=mode,
+        share=Decimal("0.5") if effect is Effect.LIMIT else None,
+    )  # fmt: skip
+    watch = RuleWatch(lag, CATALOGUE)
+    watch.add(level(0, 50))
+    assert fire(watch, 1, HOLDS)
+    watch.add(level(10, 1))
+    assert fire(watch, 10, HOLDS) == []
+    watch.add(level(100, 50))
+    assert bool(fire(watch, 100, HOLDS)) is again
+    assert fire(watch, 101, RESUMED)  # lifted, and still over
 
 
 def test_events_count_once() -> None:
@@ -275,7 +312,7 @@ def test_positions_and_samples() -> None:
             ],
         )
     )
-    lookout.feed_gauge("up", at(5), 2.0)
+    lookout.feed_gauge("up", at(5), Gauge(2.0, 0.0))
     assert due(lookout) == [("held", "BTC-USD"), ("loss", ""), ("errors", ""), ("gauge", "")]
     assert lookout.faults() == ()
     lookout.feed(rows(6, samples=[SliSample("3", "pnl", at(60), Decimal(1), Decimal(1), 0.0)]))
@@ -318,11 +355,83 @@ def test_incidents_arm() -> None:
     assert due(lookout) == [("reject", "")]
 
 
-def test_memory_of_what_was_read_is_bounded() -> None:
+def test_what_was_read_is_known_as_long_as_it_can_be_read_again() -> None:
+    """By age, not by number."""
     lookout = Lookout([REJECT], CATALOGUE)
-    for turn in range(3):
-        lookout.feed(rows(5, orders=[order(turn * 40_000 + each, 1) for each in range(40_000)]))
-    assert len(lookout._seen) <= 100_000
+    first = [order(0, 1, rejected=True)]
+    lookout.feed(rows(5, orders=first))
+    lookout.feed(rows(5, orders=[order(1 + each, 1) for each in range(120_000)]))
+    lookout.feed(rows(6, orders=first))
+    assert lookout.reports()[0].samples == 120_001
+    lookout.feed(rows(200))
+    assert not lookout._orders._names and not lookout._orders._seconds
+    lookout.feed(rows(199))
+
+
+def test_the_newest_sample_before_every_window_is_read_each_time() -> None:
+    rose = rule(Condition.INCREASE, "0", stream=Stream(StreamKind.SLI, "bad"), figure=Figure.VALUE)
+    lookout = Lookout([rose], CATALOGUE)
+    old = SliSample("1", "bad", at(-500), Decimal(1), Decimal(1), math.nan)
+    for second in range(3):
+        lookout.feed(rows(second, samples=[old]))
+    assert (
+        lookout.reports()[0].why
+        == "no sample yet; 1 samples left out: no numbers, or more bad than there were"
+    )
+    lookout.feed(rows(3, samples=[SliSample("2", "bad", at(-400), Decimal(1), Decimal(1), 7.0)]))
+    lookout.feed(rows(4, samples=[SliSample("3", "bad", at(4), Decimal(1), Decimal(1), 7.0)]))
+    assert due(lookout) == []
+    lookout.feed(rows(5, samples=[SliSample("4", "bad", at(4.5), Decimal(1), Decimal(1), 8.0)]))
+    assert due(lookout) == [("some-rule", "")]
+
+
+HELD = rule(
+    Condition.LATEST, "1.5", name="held", stream=Stream(StreamKind.POSITIONS), figure=Figure.LIMIT_SHARE,
+    keyed=True, fresh_s=0,
+)  # fmt: skip
+
+
+def test_a_position_is_what_was_read_last() -> None:
+    lookout = Lookout([HELD], CATALOGUE)
+
+    def told(second: float, *positions: HeldPosition, every: bool = False) -> tuple[TriggerState, str]:
+        lookout.feed(rows(second, positions=positions, every_position=every))
+        report = lookout.reports()[0]
+        return report.state, report.why
+
+    big, small = Decimal(16), Decimal(1)
+    assert told(0, HeldPosition("BTC-USD", at(-9000), big, None), every=True)[0] is TriggerState.MISSING
+    assert told(1, HeldPosition("BTC-USD", at(-9000), big, Decimal(10)))[0] is TriggerState.BREACHED
+    assert told(9000)[0] is TriggerState.BREACHED
+    assert told(9001, HeldPosition("BTC-USD", at(-9500), small, Decimal(10)))[0] is TriggerState.CLEAR
+    assert told(9002, HeldPosition("BTC-USD", at(99_000), big, Decimal(10)))[0] is TriggerState.BREACHED
+    assert told(9003, HeldPosition("BTC-USD", at(0), big, None))[0] is TriggerState.CLEAR
+    odd = HeldPosition("BTC-USD", at(9004), Decimal("NaN"), Decimal(10))
+    for _ in range(3):
+        state, why = told(9004, odd, every=True)
+    assert state is TriggerState.MISSING and "; 1 samples left out" in why
+    assert told(9005, every=True)[0] is TriggerState.CLEAR
+
+
+def test_rows_left_out_are_said_until_they_are_gone() -> None:
+    lookout = Lookout([REJECT], CATALOGUE)
+    lookout.feed(rows(1, odd=3))
+    lookout.feed(rows(2))
+    assert lookout.faults() == ("3 rows left out: times before 2000, or over a day ahead",)
+    lookout.feed(rows(3, odd=0))
+    assert lookout.faults() == ()
+
+
+def test_a_gauge_is_as_old_as_its_sample() -> None:
+    gauge = rule(Condition.LATEST, "1", stream=Stream(StreamKind.PROMETHEUS, "up"))
+    lookout = Lookout([gauge], CATALOGUE)
+    lookout.feed(rows(100))
+    lookout.feed_gauge("up", at(100), Gauge(2.0, 61.0))
+    assert due(lookout) == [] and lookout.reports()[0].why == "the newest sample is 61 s old"
+    lookout.feed_gauge("up", at(100), Gauge(2.0, 59.0))
+    assert due(lookout) == [("some-rule", "")]
+    lookout.feed_gauge("up", at(100), Gauge(0.5, 59.2))  # asked later, whatever the clocks say
+    assert due(lookout) == []
 
 
 def test_a_sample_knows_its_second() -> None:

@@ -147,6 +147,16 @@ def test_what_a_rule_halts() -> None:
         (GOOD, {"effect": "warn"}, "rule loss: effect: 'warn' is none of them; write one of trip, limit"),
         (GOOD, {"effect": "limit"}, "rule loss: share: missing; write a number above 0 and below 1"),
         (GOOD, {"share": Decimal("0.5")}, "rule loss: share: a trip leaves no size"),
+        (
+            GOOD,
+            {"effect": "limit", "share": Decimal("0.3333333")},
+            "rule loss: share: 0.3333333 has too many decimals; write at most six",
+        ),
+        (
+            GOOD,
+            {"stream": "positions", "figure": "limit_share", "per": "instrument", "fresh_s": 300},
+            "rule loss: fresh_s: means nothing to positions; leave it out",
+        ),
         (GOOD, {"mode": "on"}, "rule loss: mode: 'on' is none of them; write one of live, shadow"),
         (GOOD, {"reason": "weather"}, "rule loss: reason: 'weather' is none of them; write one of slippage"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,8 @@ from cockpit.config import BadSettings
 from cockpit.domain.states import State
 from cockpit.domain.trigger_reports import TriggerState
 from cockpit.domain.trigger_watch import Firing
-from cockpit.guard.actions import Actions, Phase
+from cockpit.guard.actions import Actions
+from cockpit.guard.deeds import Phase
 from cockpit.guard.rule_file import RuleFile
 from cockpit.guard.watchkeeping import Fenced, Watchkeeping
 from cockpit.operations.spool import Spool
@@ -107,7 +109,7 @@ async def test_a_takeover_in_mid_window_loses_no_sample(platform: Platform) -> N
             await orders(platform, 1, at=await now(platform), slippage="0.7")
             row = (await fired(platform, "slippage-run"))[0]
     assert (row["breaker_id"], row["subject"], row["term"]) == (BTC, "BTC-USD", 2)
-    assert len(row["samples"]) > 0
+    assert len({each[0] for each in json.loads(row["samples"])}) == 10  # also the six that the first had read
     await becomes(platform, BTC, State.OPEN)
 
 
@@ -115,14 +117,36 @@ async def test_of_several_one_acts_and_a_stopped_one_gives_way_at_once(platform:
     async with guard_process(platform) as first:
         await acts(first)
         async with guard_process(platform) as second:
-            await asyncio.sleep(0)
+            await until(lambda: _asking(platform, 2))
+            turn = asyncio.create_task(acts(second))
+            after = await now(platform)
+            await until(lambda: _renewed(platform, after, 1.2))  # two of its questions later
+            snapshot = (await desk(platform)).guard
+            assert snapshot is not None and snapshot.term == 1
+            assert not turn.done() and second.returncode is None  # it stands by
             first.send_signal(signal.SIGTERM)
             begin = asyncio.get_running_loop().time()
-            await acts(second)
+            await turn
             assert asyncio.get_running_loop().time() - begin < 4  # not the five seconds of a lease
             assert await first.wait() == 0
             snapshot = (await desk(platform)).guard
             assert snapshot is not None and snapshot.alive and snapshot.term == 2
+
+
+async def _asking(platform: Platform, guards: int) -> bool:
+    """Whether so many processes hold the lease or have asked for it."""
+    async with platform.connection() as owner:
+        found = await owner.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'cockpit guard lease' AND query LIKE '%guard_%'"
+        )
+    return bool(found == guards)
+
+
+async def _renewed(platform: Platform, after: datetime, seconds: float) -> bool:
+    async with platform.connection() as owner:
+        query = "SELECT renewed_at > $1::timestamptz + make_interval(secs => $2) FROM guard_lease"
+        return bool(await owner.fetchval(query, after, seconds))
 
 
 async def test_a_guard_that_slept_through_its_lease_does_not_act_on_what_it_read(platform: Platform) -> None:
@@ -139,16 +163,7 @@ async def test_a_guard_that_slept_through_its_lease_does_not_act_on_what_it_read
             before = await counters(platform, [EXECUTION])
             first.send_signal(signal.SIGCONT)
             after = await now(platform)
-
-            async def renewed() -> bool:
-                async with platform.connection() as owner:
-                    return bool(
-                        await owner.fetchval(
-                            "SELECT renewed_at > $1::timestamptz + interval '3 s' FROM guard_lease", after
-                        )
-                    )
-
-            await until(renewed, 10)
+            await until(lambda: _renewed(platform, after, 3), 10)
             assert await counters(platform, [EXECUTION]) == before
             assert len([row for row in await firings(platform) if row["rule"] == "daily-loss"]) == 1
             assert first.returncode is None  # it stands by
@@ -365,12 +380,12 @@ async def test_a_reading_that_has_become_old_is_thrown_away(
     firing = Firing(rule, "", EXECUTION, 501.0, (), await now(platform))
     try:
         for read_at, holds in ((time.monotonic() - 1.01, True), (time.monotonic(), False)):
-            deed = actions.begin(firing, read_at, lambda holds=holds: holds)  # type: ignore[misc]
+            (deed,) = actions.begin([firing], read_at, lambda holds=holds: holds)  # type: ignore[misc]
             await asyncio.wait(actions.tasks)
             assert deed.phase is Phase.DROPPED
             assert actions.take_dropped() == [deed.firing_id]
         assert await counters(platform, [EXECUTION]) == before
-        done = actions.begin(firing, time.monotonic(), lambda: True)
+        (done,) = actions.begin([firing], time.monotonic(), lambda: True)
         await asyncio.wait(actions.tasks)
         assert done.phase is Phase.DONE
         assert (await counters(platform, [EXECUTION]))[EXECUTION] == before[EXECUTION] + 1

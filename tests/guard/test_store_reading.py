@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +12,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from backends.guard_store import GuardStore
+from backends import guard_store
+from backends.guard_store import GuardStore, Term
+from backends.postgres_admin import PostgresAdmin
 from backends.prometheus_gauge import BadGauge, PrometheusGauges
+from cockpit.config import BadSettings
+from cockpit.domain.lookout import Lookout
 from cockpit.domain.permissions import Role
 from cockpit.domain.refusals import Refused, StoreUnreachable
 from cockpit.domain.trigger_reports import TriggerState
-from cockpit.domain.trigger_rows import Plan
+from cockpit.domain.trigger_rows import Gauge, Plan
 from cockpit.guard.rule_file import RuleFile, shipped_rules
 from cockpit.guard.service import Guard
 from tests.authority.desk import until
@@ -26,6 +32,7 @@ from tests.guard.plant import (
     firings,
     now,
     orders,
+    position,
     report,
     rules,
     running_guard,
@@ -33,7 +40,7 @@ from tests.guard.plant import (
     two_publications,
 )
 from tests.guard.test_acting import loss
-from tests.prometheus.server import Prometheus, free_port, needs_prometheus
+from tests.prometheus.server import Prometheus, Series, free_port, needs_prometheus
 from tests.trading_platform import Platform
 
 PLAN = Plan(True, 60, 3600, False, 10, 3600, True, ("api_errors",), 3600, (), ("BTC-USD",))
@@ -51,20 +58,204 @@ async def test_a_transaction_that_commits_late_is_read_once_and_not_missed(platf
             await orders(platform, 3, at=old, connection=slow, status="rejected")
             await orders(platform, 2, at=old, connection=quick, status="rejected")
             first = await store.load(PLAN, term, [])
-            # What came after the slow one's begin is left to the next reading, which will meet it.
-            assert sum(each.settled for each in first.counted) == 0
+            assert sum(each.settled for each in first.counted) == 2
+            await orders(platform, 4, at=old, connection=quick, status="rejected")
             second = await store.changes(PLAN, term, [], first.cursor)
-            assert len(second.orders) == 2
+            assert len(second.orders) == 4
+            again = await store.changes(PLAN, term, [], second.cursor)  # the slow one is open all the time
+            assert again.orders == []
             await late.commit()
-            third = await store.changes(PLAN, term, [], second.cursor)
-            ids = {each.order_id for each in (*second.orders, *third.orders)}
-            assert len(ids) == 5
+            third = await store.changes(PLAN, term, [], again.cursor)
+            assert len({each.order_id for each in (*second.orders, *third.orders)}) == 7
             fourth = await store.changes(PLAN, term, [], third.cursor)
             assert fourth.orders == []
             again = await store.load(PLAN, term, [])
-            assert sum(each.rejected for each in again.counted) == 5
+            assert sum(each.rejected for each in again.counted) == 9
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def reading(platform: Platform) -> AsyncIterator[tuple[GuardStore, Term]]:
+    store = GuardStore(platform.login("automation1").postgres_dsn)
+    try:
+        term = await store.take("me")
+        assert term is not None
+        yield store, term
+    finally:
+        await store.close()
+
+
+async def test_an_open_transaction_makes_nobody_read_twice(platform: Platform) -> None:  # F25
+    async with reading(platform) as (store, term), platform.connection("gateway") as idle:
+        await idle.execute("BEGIN")
+        await idle.execute("SELECT pg_current_xact_id()")
+        rows = await store.load(PLAN, term, [])
+        seen = []
+        for count in (3, 0, 2, 0):
+            await orders(platform, count, at=await now(platform))
+            for _ in range(count):
+                await sample(platform, "api_errors", good=0)
+            rows = await store.changes(PLAN, term, [], rows.cursor)
+            seen.append((len(rows.orders), len(rows.samples)))
+        assert seen == [(3, 3), (0, 0), (2, 2), (0, 0)]
+
+
+async def test_samples_older_than_every_window_are_not_read_in_bulk(platform: Platform) -> None:
+    """A backfill of old samples: only the newest before the window can matter."""
+    async with reading(platform) as (store, term):
+        rows = await store.load(PLAN, term, [])
+        for ago_s in (9000, 8000, 7000, 10):
+            await sample(platform, "api_errors", good=0, ago_s=ago_s)
+        rows = await store.changes(PLAN, term, [], rows.cursor)
+        loaded = await store.load(PLAN, term, [])
+        found = {each.sample_id for each in rows.samples}
+        assert found == {each.sample_id for each in loaded.samples} and len(found) == 2
+
+
+async def test_rows_of_another_cluster_are_old_and_init_says_so(platform: Platform) -> None:
+    """After a restore `noted_tx` lies ahead of every transaction of this cluster."""
+    async with reading(platform) as (store, term), platform.connection() as owner:
+        await orders(platform, 5, at=await now(platform) - timedelta(seconds=10), status="rejected")
+        await sample(platform, "api_errors", good=0)
+        await position(platform, "1", "10")
+        for table in ("recent_orders", "sli_samples", "positions"):
+            await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            await owner.execute(
+                f"UPDATE {table} SET noted_tx = (pg_current_xact_id()::text::bigint + 5)::text::xid8"
+            )
+            await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        rows = await store.load(PLAN, term, [])
+        assert (len(rows.orders), len(rows.samples), len(rows.positions)) == (5, 1, 1)
+        before = rows
+        rows = await store.changes(PLAN, term, [], before.cursor)
+        assert (rows.orders, rows.samples, rows.positions) == ([], [], [])
+        admin = PostgresAdmin(platform.owner.postgres_dsn)
+        try:
+            await admin.upgrade(platform.catalogue)
+        finally:
+            await admin.close()
+        for _ in range(10):  # the numbers that the rows named go by
+            await owner.execute("SELECT pg_current_xact_id()")
+        rows = await store.changes(PLAN, term, [], before.cursor)
+        assert (rows.orders, rows.samples, rows.positions) == ([], [], [])
+        await orders(platform, 1, at=await now(platform))  # and the triggers work again
+        assert len((await store.changes(PLAN, term, [], rows.cursor)).orders) == 1
+
+
+async def test_a_store_that_lost_what_was_read_is_read_anew(platform: Platform) -> None:
+    async with reading(platform) as (store, term):
+        rows = await store.load(PLAN, term, [])
+        first, end, _ = rows.cursor.split(":")
+        with pytest.raises(StoreUnreachable, match="went back"):
+            await store.changes(PLAN, term, [], f"{first}:{int(end) + 1_000_000}:")
+
+
+async def test_an_order_counts_once_however_much_came_after_it(platform: Platform) -> None:
+    """Touched again behind a hundred thousand others, within its hour."""
+    lookout = Lookout(RuleFile(None, platform.catalogue).rules, platform.catalogue)
+    async with reading(platform) as (store, term), platform.connection("gateway") as gateway:
+        rows = await store.load(lookout.plan, term, [])
+        lookout.feed(rows)
+        await orders(platform, 20, at=await now(platform), status="rejected")
+        await gateway.execute(
+            "INSERT INTO recent_orders (order_id, symbol, side, quantity, status, slippage)"
+            " SELECT 'o' || n, 'BTC-USD', 'buy', 1, 'filled', 0 FROM generate_series(1, 100001) n"
+        )
+        rows = await store.changes(lookout.plan, term, [], rows.cursor)
+        lookout.feed(rows)
+        await gateway.execute(
+            "UPDATE recent_orders SET updated_at = updated_at + interval '1 us' WHERE status = 'rejected'"
+        )
+        again = await store.changes(lookout.plan, term, [], rows.cursor)
+        assert len(again.orders) == 20
+        lookout.feed(again)
+    found = {each.rule: each for each in lookout.reports()}["reject-rate"]
+    assert found.samples == 100_021 and found.value == 20 / 100_021
+
+
+TIMES = ("infinity", "-infinity", "0044-03-15 BC", "20000-01-01", "10000-01-01", "1999-12-31")
+ODD = [
+    "INSERT INTO sli_samples (sli, good, total, value, observed_at) VALUES ('daily_pnl_usd', 1, 1, 0, '{}')",
+    "INSERT INTO recent_orders (order_id, symbol, side, quantity, status, latency_ms, slippage, updated_at)"
+    " VALUES (gen_random_uuid(), 'BTC-USD', 'buy', 1, 'filled', 5, 0, '{}')",
+    "INSERT INTO positions (symbol, quantity, max_quantity, updated_at) VALUES ('BTC-USD', 1, 10, '{0}')"
+    " ON CONFLICT (symbol) DO UPDATE SET updated_at = '{0}'",
+]
+
+
+@pytest.mark.parametrize("insert", ODD, ids=["samples", "orders", "positions"])
+async def test_times_that_are_no_times_stop_nothing(
+    platform: Platform, insert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F8
+    monkeypatch.setattr(guard_store, "WHOLE_S", 0.5)
+    await platform.open_for_trading()
+    async with platform.connection("gateway") as gateway:
+        for at in TIMES:
+            await gateway.execute(insert.format(at))
+        async with running_guard(platform.settings) as guard:
+            for at in TIMES:
+                await gateway.execute(insert.format(at))
+                await two_publications(platform, guard)
+                assert guard.acting.is_set()
+            snapshot = (await desk(platform)).guard
+            assert snapshot is not None
+            if "positions" not in insert:
+                assert "12 rows left out: times before 2000, or over a day ahead" in snapshot.faults
+            assert await firings(platform) == []
+            await sample(platform, "daily_pnl_usd", -5000.0)
+            await fired(platform, "daily-loss")
+
+
+async def test_a_position_stands_however_old_its_row(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is the state: written once, an hour ago, past the limit - until it is written anew, or gone."""
+    monkeypatch.setattr(guard_store, "WHOLE_S", 0.5)
+    await platform.open_for_trading()
+
+    async def shown(state: TriggerState) -> None:
+        async def reached() -> bool:
+            found = await report(platform, "position-limit")
+            return found is not None and found.state is state
+
+        await until(reached, 8)
+
+    async with platform.connection() as owner:
+        await position(platform, "16", "10")
+        await owner.execute("UPDATE positions SET updated_at = updated_at - interval '1 hour'")
+        async with running_guard(platform.settings):
+            await fired(platform, "position-limit")
+            await shown(TriggerState.BREACHED)
+            await owner.execute(
+                "UPDATE positions SET quantity = 1, updated_at = updated_at - interval '1 hour'"
+            )
+            await shown(TriggerState.CLEAR)
+            await owner.execute("UPDATE positions SET quantity = -16")
+            await shown(TriggerState.BREACHED)
+            await owner.execute("UPDATE positions SET max_quantity = NULL")
+            await shown(TriggerState.CLEAR)
+            await owner.execute("UPDATE positions SET max_quantity = 10")
+            await shown(TriggerState.BREACHED)
+            await owner.execute("DELETE FROM positions")
+            await shown(TriggerState.CLEAR)
+
+
+async def test_a_share_that_no_limit_can_have_is_refused_at_the_start(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """What loads can be asked for."""
+    text = loss().replace('mode = "live"', 'mode = "live"\neffect = "limit"\nshare = {}')
+    path = rules(tmp_path, text.format("0.3333333"))
+    with pytest.raises(BadSettings, match=r"rule loss: share: 0\.3333333 has too many decimals"):
+        Guard(replace(platform.settings, triggers_file=path), "automation1")
+    settings = replace(platform.settings, triggers_file=rules(tmp_path, text.format("0.333333")))
+    async with running_guard(settings):
+        await sample(platform, "daily_pnl_usd", -900)
+        row = (await fired(platform, "loss"))[0]
+    async with platform.connection() as owner:
+        payload = await owner.fetchval("SELECT payload FROM requests WHERE request_id = $1", row["firing_id"])
+    assert '"target":"0.333333"' in payload
 
 
 async def test_samples_that_commit_late_reach_their_own_second(platform: Platform) -> None:
@@ -201,7 +392,9 @@ async def test_size_limits_in_force_are_on_the_desk(platform: Platform) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with Prometheus(tmp_path_factory.mktemp("prometheus")) as made:
+    begin = time.time() - 600
+    stopped = Series("stopped", {}, [(begin + each, 501.0) for each in range(0, 500, 10)])  # 110 s ago
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), [stopped]) as made:
         yield made
 
 
@@ -209,8 +402,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 async def test_gauges(server: Prometheus) -> None:
     gauges = PrometheusGauges(server.url)
     try:
-        assert await gauges.value("vector(3)") == 3
-        assert await gauges.value("scalar(vector(2))") == 2
+        assert await gauges.value("vector(3)") == Gauge(3, 0)
+        assert await gauges.value("scalar(vector(2))") == Gauge(2, 0)
+        old = await gauges.value("stopped  # was scraped until then")
+        assert old.value == 501 and 109 < old.age_s < 240
         for query, said in (
             ("absent_metric", "no series"),
             ('vector(1) or label_replace(vector(2), "a", "b", "", "")', "2 series, where one is needed"),
@@ -234,13 +429,17 @@ async def test_a_rule_on_prometheus(platform: Platform, server: Prometheus, tmp_
     )
     high = gauge.format("vector(501)")
     gone = gauge.format("absent_metric").replace('name = "loss"', 'name = "gone"')
+    stale = gauge.format("stopped").replace('name = "loss"', 'name = "stale"')
     settings = replace(
-        platform.settings, triggers_file=rules(tmp_path, high, gone), prometheus_url=server.url
+        platform.settings, triggers_file=rules(tmp_path, high, gone, stale), prometheus_url=server.url
     )
     async with running_guard(settings) as guard:
         await fired(platform, "loss")
         await two_publications(platform, guard)
         found = await report(platform, "gone")
         assert found is not None and found.state is TriggerState.MISSING
+        found = await report(platform, "stale")  # Prometheus repeats the old value for 5 min
+        assert found is not None and found.why.startswith("the newest sample is 1")
+        assert {row["rule"] for row in await firings(platform)} == {"loss"}
         snapshot = (await desk(platform)).guard
         assert snapshot is not None and any("absent_metric: no series" in each for each in snapshot.faults)

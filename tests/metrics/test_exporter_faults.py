@@ -146,3 +146,21 @@ async def test_no_scrape_holds_a_secret(platform: Platform, exporter: Exporter) 
             password = address.partition("@")[0].rpartition(":")[2]
             assert password and password not in body
     assert "127.0.0.1" not in body
+
+
+async def test_a_row_that_nobody_can_use_costs_only_itself(
+    platform: Platform, exporter: Exporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(
+            "INSERT INTO positions (symbol, quantity, updated_at) VALUES ('EVIL', 9e131071, 'infinity')"
+        )
+        await gateway.execute(
+            "INSERT INTO recent_orders (order_id, symbol, side, quantity, price, status, placed_at)"
+            " VALUES ('e', 'EVIL', 'buy', 9e131071, 9e131071, 'open', 'infinity')"
+        )
+    found = await scrape(exporter.url)
+    assert found.get("exporter_source_up", source="postgres") == 1
+    assert found.all("audit_head_seq")
+    assert "not all of postgres is read: orders: EVIL: 1 with no possible" in caplog.text
+    assert "positions: EVIL: left out" in caplog.text

@@ -99,6 +99,31 @@ async def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch)
     await web.close()
 
 
+async def test_silent_connections_keep_no_scrape_out(
+    monkeypatch: pytest.MonkeyPatch, exporter: Exporter
+) -> None:  # F8
+    monkeypatch.setattr(web_module, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(web_module, "MOST_UNREAD", 8)
+    silent = [await connect(exporter) for _ in range(8)]
+    silent[1][1].write(b"GET /metrics HTTP/1.1\r\nX: ")  # half a head is none
+    async with httpx.AsyncClient() as client:
+        for _ in range(3):
+            assert (await client.get(exporter.url)).status_code == 200
+    assert await asyncio.wait_for(_ended(silent[0][0]), 2)  # the oldest made room
+    newest = silent[-1]
+    newest[1].write(b"GET /-/healthy HTTP/1.1\r\n\r\n")
+    assert (await asyncio.wait_for(newest[0].read(), 5)).startswith(b"HTTP/1.1 200 ")
+    for _reader, writer in silent:
+        writer.close()
+
+
+async def _ended(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
 async def _quiet(attempt: Awaitable[bool]) -> bool:
     try:
         return await attempt

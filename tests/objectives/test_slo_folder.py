@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.openslo import BadObjective
+from backends.openslo import BadObjective, read_bytes
 from backends.slo_folder import SloFolder
 from cockpit.domain.breakers import Catalogue
 from cockpit.domain.slos import SloBook
@@ -246,3 +246,40 @@ def test_looking_costs_next_to_nothing(tmp_path: Path) -> None:
         folder.book()
         looks.append(time.perf_counter() - started)
     assert min(looks) < 0.008
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [(_pipe, "is a pipe"), (Path.mkdir, "is a folder"), (_device, "is a device")],
+    ids=["pipe", "folder", "device"],
+)
+def test_what_is_no_file_is_said_and_keeps_the_book(
+    watched: Watched, put: Callable[[Path], None], said: str
+) -> None:  # I25
+    """A file of objectives that something else replaced: its objective would be gone without a word."""
+    before = watched.folder.book()
+    aside, place = watched.path / "a.aside", watched.path / "a.yaml"
+    place.rename(aside)
+    put(place)
+    after = watched.settled()
+    assert f"{place}: {said}, not a file" in after.faults[0]
+    assert after.slos == before.slos
+    with pytest.raises(BadObjective, match=f"a.yaml: {said}, not a file"):
+        SloFolder(False, [watched.path], demo_catalogue()).book()
+    place.rmdir() if place.is_dir() else place.unlink()
+    aside.rename(place)
+    assert watched.settled().faults == ()
+
+
+def test_a_pipe_that_takes_a_files_place_while_it_is_read_blocks_nobody(tmp_path: Path) -> None:
+    _pipe(tmp_path / "a.yaml")
+    with pytest.raises(BadObjective, match="is a pipe, not a file"):
+        read_bytes(tmp_path / "a.yaml")

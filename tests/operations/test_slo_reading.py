@@ -138,6 +138,26 @@ async def test_a_source_that_fails_leaves_its_last_figures_marked_with_their_age
     await stand.reader.close()
 
 
+@pytest.mark.parametrize("kind", [POSTGRES, PROMETHEUS])
+async def test_whatever_a_source_raises_is_its_failure(
+    kind: SourceKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand = Stand(slo("a"), slo("b", PROMETHEUS))
+    broken, place = (stand.postgres, 0) if kind is POSTGRES else (stand.prometheus, 1)
+    await stand.reader.read()
+    broken.failure = OverflowError("date value out of range")
+    for _ in range(3):
+        snapshot = await stand.reader.read()
+    assert snapshot.slos[place].state is BudgetState.STALE
+    assert snapshot.slos[1 - place].state is BudgetState.YELLOW
+    assert snapshot.slos[place].why == f"{kind.value} could not be read (OverflowError)"
+    assert snapshot.faults == (snapshot.slos[place].why,)
+    assert [each.exc_info is not None for each in caplog.records if each.levelname == "ERROR"] == [True]
+    broken.failure = None
+    assert (await stand.reader.read()).slos[place].state is BudgetState.YELLOW
+    await stand.reader.close()
+
+
 async def test_without_any_figure_a_source_that_fails_is_no_data() -> None:
     stand = Stand(slo("b", PROMETHEUS))
     stand.prometheus.failure = StoreUnreachable("Prometheus", "Connection refused")
@@ -178,6 +198,30 @@ async def test_a_silent_prometheus_holds_nobody_up() -> None:
     stand.prometheus.go.set()
     stand.prometheus.counts = Counts(Decimal(1), Decimal(1_000))
     assert (await stand.reader.read()).slos[1].state is BudgetState.RED
+    await stand.reader.close()
+
+
+async def test_a_slow_source_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand = Stand(slo("a"), slo("b", PROMETHEUS))
+    now = time.monotonic()
+    stand.prometheus.go.clear()
+    monkeypatch.setattr(slo_reading, "time", SimpleNamespace(monotonic=lambda: now))
+    waiting = asyncio.create_task(stand.reader.read())
+    while not stand.prometheus.reads:
+        await asyncio.sleep(0)
+    monkeypatch.setattr(slo_reading, "time", SimpleNamespace(monotonic=lambda: now + 2))
+    stand.prometheus.go.set()
+    await waiting
+    reads = []
+    for later in (3, 9.9, 10.1):
+        monkeypatch.setattr(slo_reading, "time", SimpleNamespace(monotonic=lambda t=later: now + t))
+        report = (await stand.reader.read()).slos[1]
+        reads.append((stand.prometheus.reads, stand.postgres.reads, report.state))
+    assert reads == [(1, 2, BudgetState.YELLOW), (1, 3, BudgetState.YELLOW), (2, 4, BudgetState.YELLOW)]
+    stand.files.now = SloBook((*stand.files.now.slos, slo("new", PROMETHEUS)))
+    assert (await stand.reader.read()).slos[
+        2
+    ].state is BudgetState.YELLOW  # one that was never asked is, at once
     await stand.reader.close()
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from backends.prometheus import PrometheusSource
 from backends.sli_store import SliStore
-from cockpit.domain.budgets import BURN_WINDOWS, DAY, remaining
+from cockpit.domain.budgets import BURN_WINDOWS, DAY, HOUR, BudgetState, remaining
+from cockpit.domain.slo_reports import judge_slo
 from cockpit.domain.slos import Exclusion, Slices, Slo, SourceKind
 from tests.prometheus.server import Prometheus, needs_prometheus
 from tests.prometheus.worlds import (
@@ -205,6 +206,53 @@ async def test_exclusions_cut_the_same_out_of_both(
         cut_s = float(readings["plain"].excluded.total) * 13 / 10
         assert cut_s == pytest.approx(30_000 + 500 + 200, abs=40)  # what overlaps counts once
         await source.close()
+
+
+OUTAGE = (AT - 2_400, AT - 1_800)
+
+
+def outage(name: str, still_good: float) -> World:
+    """Cumulative counts of three hours, ten events a second, of which most fail for ten minutes."""
+    moments = [AT - 7 - 15 * k for k in reversed(range(720))]
+    good, total, samples = 4_000.0, 4_000.0, []
+    for at in moments:
+        samples.append((at, good, total))
+        good, total = good + 150 * (still_good if OUTAGE[0] <= at < OUTAGE[1] else 1), total + 150
+    return World(name, samples)
+
+
+@pytest.mark.parametrize("pad_s", [0, 5, 15, 21.5, 60, 900])
+async def test_an_outage_that_is_excluded_leaves_what_truly_happened(
+    platform: Platform, store: SliStore, tmp_path: Path, pad_s: float
+) -> None:
+    worlds = [outage("all_failed", 0), outage("half_failed", 0.5), outage("first_half", 0)]
+    async with platform.connection("gateway") as gateway:
+        await insert(gateway, worlds)
+    pairs = [twins(world, counter=True) for world in worlds]
+    first, last = OUTAGE[0] - pad_s, OUTAGE[1] + pad_s
+    agreed = [exclusion(name, first, last) for name in ("all_failed", "half_failed")]
+    agreed.append(exclusion("first_half", first, first + 300 + pad_s))
+    with Prometheus(tmp_path / "p", [each for world in worlds for each in world.series]) as server:
+        await both(store, server, pairs, AT, agreed)
+        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+        theirs = await source.read([yours for _, yours in pairs], agreed, moment(AT))
+        await source.close()
+    ours = await store.read([mine for mine, _ in pairs], agreed, moment(AT))
+    for (mine, _), readings in itertools.product(pairs, (ours, theirs)):
+        report = judge_slo(mine, readings[mine.name], agreed)
+        partly = mine.name == "first_half"
+        assert report.state is (BudgetState.RED if partly else BudgetState.GREEN), report.why
+        for length in (HOUR, 2 * HOUR, 6 * HOUR, WINDOW_S):
+            counts = readings[mine.name].counts[length]
+            assert 0 <= counts.good <= counts.total
+            truly_bad = 3_000 if partly else 0
+            # A window's own edges are extrapolated by up to two distances of samples; nor is the outage's
+            # edge seen more sharply than one.
+            edges = 6_000 * 30 / min(length, 719 * 15)
+            assert abs(counts.bad - truly_bad) <= edges + (150 if partly else 0)
+            left_out_s = 300 + pad_s if partly else last - first
+            truly = (min(length, 719 * 15 + 22) - left_out_s) * 10
+            assert abs(float(counts.total) - truly) <= 300, (mine.name, length)
 
 
 @st.composite

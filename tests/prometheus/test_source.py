@@ -268,6 +268,7 @@ async def test_a_server_that_never_answers(tmp_path: Path) -> None:
         ("200 OK", b'{"status":"success","data":{"result":[{"value":[1,"x"]}]}}', "cannot be read"),
         ("200 OK", b'{"status":"success","data":{"result":null}}', "no list of series"),
         ("200 OK", b'"' + b"x" * 5_000_000 + b'"', "over 4,000,000 bytes"),
+        ("200 OK", b"[" * 1_500_000, "no "),  # deeper than a parser goes
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -286,6 +287,19 @@ async def test_what_is_no_answer_is_a_server_that_is_away(status: str, body: byt
         b"POST /api/v1/query HTTP/1.1"
     )  # the query is in the body, not in the address
     assert b"count_over_time" in requests[0].partition(b"\r\n\r\n")[2]
+
+
+async def test_a_body_that_breaks_off() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(reply("200 OK", b'{"status":"success"}')[:-5])
+        await writer.drain()
+
+    async with answering(answer) as url:
+        source = PrometheusSource(url, timeout_s=5)
+        with pytest.raises(StoreUnreachable, match="broke off"):
+            await source.read([HEALTHY], [])
+        await source.close()
 
 
 async def test_an_answer_that_may_lack_something_is_a_fault() -> None:

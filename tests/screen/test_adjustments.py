@@ -178,6 +178,8 @@ async def test_an_operator_may_not_adjust_a_budget_and_a_threshold_has_none(
         await screen.shows("exclude: operator1 (operator-act) lacks ADJUST_BUDGET")
         panel = screen.app.screen
         assert isinstance(panel, SloPanel)
+        key = next(each for each in panel.KEYS if each.key_id == "slo.exclude")
+        assert not panel.works(key, screen.app.board)
         panel.rows.select("data-quality-errors")
         await screen.press("x")
         await screen.shows("data-quality-errors is a plain threshold; it has no budget to adjust")

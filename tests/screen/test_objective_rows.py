@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from cockpit.domain.budgets import BudgetState
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.budgets import BudgetState, Counts
+from cockpit.domain.desk import IncidentRow
 from cockpit.domain.reasons import Reason
 from cockpit.domain.slo_reports import SloReport
 from cockpit.domain.states import State
 from cockpit.domain.text import justification
+from cockpit.showing import Showing
 from tests.screen.objective_boards import (
     EXECUTION,
     NOW,
@@ -240,14 +245,17 @@ def test_the_details_hold_what_a_decision_needs() -> None:
     for part in (
         "Halt new orders, keep positions only, review the incident.", "5m 18.0×!", "3d 18.0×!",
         "page 1h/5m (both over 14.4×)", "-112 % of the budget", "min of full outage", "spent",
-        "CONFIRMED: 9 consecutive bad orders (more than 5)", "component:execution ● CLOSED · TRADING",
+        "CONFIRMED: 9 orders since the 5-minute rate fell under the objective (more than 5)",
+        "component:execution ● CLOSED · TRADING",
         "99.5 % of events good over 30d", "Postgres: orders_red", "runbooks/slos/order-execution.yaml:7",
         "nothing is left out",
     ):  # fmt: skip
         assert part in text, part
     shipped = report("shipped", file="/usr/lib/python3/runbooks/slos/feed.yaml")
     assert "file      runbooks/slos/feed.yaml:7" in details(board(snapshot(shipped)), "shipped")
-    assert "not confirmed: 2 consecutive bad bars" in details(board(snapshot()), "latency-orange", 116)
+    assert "not confirmed: 2 bars since the 5-minute rate fell under the objective" in details(
+        board(snapshot()), "latency-orange", 116
+    )
     assert "99.95 % of events" in details(board(snapshot(report("fine", objective="0.9995"))), "fine")
 
 
@@ -340,6 +348,72 @@ def test_the_banner_keeps_the_gravest_and_names_a_missing_guard() -> None:
     assert len(lines) <= MOST
     assert "NOTHING TRIPS BY ITSELF: no guard has ever run here" in lines[-1]
     assert lines.index(next(line for line in lines if "HALT DUE" in line)) == 1
+
+
+def override(hours: float = 2, breaker_id: str = "global", **changes: object) -> IncidentRow:
+    made = IncidentRow(
+        "i-1", NOW - timedelta(hours=hours), "P1", "break-glass",
+        f"Error budgets overridden on {breaker_id} by admin1: the venue has confirmed the fix", "open",
+        "override", breaker_id, None, None, None,
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_an_unresolved_override_stands_in_the_status_line() -> None:
+    def told(*incidents: IncidentRow) -> str:
+        shell = SimpleNamespace(board=board(snapshot(), desk(incidents=incidents)))
+        return text_of(Showing.standing_line(shell))  # type: ignore[arg-type]
+
+    assert told(override()) == " 1 unresolved override(s) (P1) · a acknowledges"
+    assert told(override(status="acknowledged")) == " 1 unresolved override(s) (P1)"
+    assert told(override(status="resolved")) == " "
+    both = told(override(), override(severity="P0", source="monitor"))
+    assert both == " 1 unacknowledged critical incident(s) · 1 unresolved override(s) (P1) · a acknowledges"
+
+
+@BOTH
+@pytest.mark.parametrize("breaker_id", ["global", "component:execution", "instrument:BTC-USD"])
+def test_an_override_is_said_in_place_of_the_order_to_halt(breaker_id: str, cells: int) -> None:  # I23
+    shown = board(snapshot(), desk(incidents=(override(breaker_id=breaker_id),)))
+    [line] = [each for each in banner(shown, cells) if "override" in text_of(each)]
+    assert text_of(line).startswith(" ! RED orders-red: resumed by override (")
+    assert text_of(line).endswith(") · b halts again")
+    assert width(line) <= cells
+    assert {style for _, style in line} == {"banner-warn"}
+    assert not any("HALT DUE" in text_of(each) for each in banner(shown, cells))
+    assert [each.name for each in due(shown)] == ["orders-red"]  # the key still works
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hours": 25}, {"breaker_id": "component:ingest"}, {"source": "trip"}, {"status": "resolved"}],
+    ids=str,
+)
+def test_what_is_no_override_of_today_leaves_the_halt_due(changes: dict[str, Any]) -> None:
+    shown = board(snapshot(), desk(incidents=(override(**changes),)))
+    assert any("HALT DUE (b): orders-red" in text_of(line) for line in banner(shown))
+
+
+def test_a_halt_that_no_override_passed_over_comes_first() -> None:
+    worse = every_state()[3]
+    fresh = report("bars-red", read(60), breaker=BreakerId("component:ingest"))
+    passed = desk(incidents=(override(breaker_id="component:execution"),))
+    shown = board(snapshot(worse, fresh), passed)
+    assert [each.name for each in due(shown)] == ["bars-red", "orders-red"]
+    assert any("HALT DUE (b): bars-red" in text_of(line) for line in banner(shown))
+
+
+@BOTH
+@pytest.mark.parametrize(("out", "words"), [(7, "· excl. 7 "), (1_234_567, "· excl. 1")])
+def test_what_is_left_out_of_a_budget_stays_in_its_row(out: int, words: str, cells: int) -> None:
+    without = replace(read(10), excluded=Counts(Decimal(out), Decimal(out)))
+    shown = board(snapshot(report("feed", without)))
+    row = rows(shown, cells)["feed"]
+    assert f"80 % {words}" in row
+    assert "0.0×" in row
+    stale = board(snapshot(replace(report("feed", without), state=BudgetState.STALE)))
+    assert words in rows(stale, cells)["feed"]
+    assert "excl." not in rows(board(snapshot()), cells)["feed-green"]
 
 
 # -- size ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -162,8 +164,11 @@ async def test_without_objectives_the_strip_takes_no_row(platform: Platform) -> 
 
 
 async def test_a_file_that_cannot_be_used_is_said_and_mended_without_a_restart(platform: Platform) -> None:
-    folder = platform.folder / "own"
-    folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="own") as short:  # a path that stands on one line
+        await a_bad_file_is_said_and_mended(platform, Path(short))
+
+
+async def a_bad_file_is_said_and_mended(platform: Platform, folder: Path) -> None:
     bad = folder / "bad.yaml"
     bad.write_text("apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: torn}\n")
     platform.settings = replace(platform.settings, slo_folders=(folder,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +11,7 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
+from cockpit.domain.audit import Head
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
 from cockpit.domain.desk import AuditRow, DeskSnapshot, RunRow
 from cockpit.domain.documents import Document, Epoch, Reading, effective
@@ -20,7 +23,7 @@ from cockpit.keymap import ALL, remapping_faults
 from widgets.banner import banner
 from widgets.board import Board, PendingTrip
 from widgets.breaker_rows import breaker_row, row_line
-from widgets.event_rows import event_lines
+from widgets.event_rows import audit_line, event_lines
 from widgets.header import header
 from widgets.line import fit, fold, text_of, width, wrap
 from widgets.line_view import safe
@@ -154,6 +157,67 @@ def test_events_of_the_stream_do_not_hide_the_audit_log() -> None:
     shown = replace(shown, breakers=replace(shown.breakers, events=(*made, *forged)), desk=desk)
     lines = [text_of(line).split()[1] for line in event_lines(shown, 9)]
     assert lines == ["#3", "not", "#2", "not", "#1"]
+
+
+NOTES = (
+    "Rule slippage-run of BTC-USD: five fills in a row over the limit. 31.2 bp, threshold 25 bp, at "
+    "2026-11-21T03:12:00Z. Samples: 17, 18"
+)
+
+
+def _logged(action: str, details: Mapping[str, object], role: str = "automation-role") -> AuditRow:
+    return AuditRow(
+        12, "event", NOW, f"CIRCUIT_BREAKER_{action}", "automation1", role, "component:execution",
+        json.dumps(details), None, None, "",
+    )  # fmt: skip
+
+
+def _tripped_by_rule(role: str) -> Board:
+    """Execution halted by notes that begin as the guard's do, audited as a trip of `role`."""
+    shown, name = board(component__execution=State.OPEN), BreakerId("component:execution")
+    assert shown.breakers is not None
+    found = shown.breakers.readings[name]
+    assert found.document is not None
+    document = replace(found.document, actor="automation1", reason="operational", notes=NOTES)
+    readings = {**shown.breakers.readings, name: replace(found, document=document)}
+    desk = DeskSnapshot(
+        NOW, NOW, 100.0, 1.0, {}, (), (), (), (), None,
+        (_logged("TRIP", {"notes": NOTES}, role),), Head(0, ""), (), (), (),
+    )  # fmt: skip
+    return replace(shown, breakers=replace(shown.breakers, readings=readings), desk=desk)
+
+
+def test_the_banner_of_an_automatic_trip_names_the_rule_first() -> None:
+    head = text_of(banner(_tripped_by_rule("automation-role"))[0])
+    assert "by component:execution · rule slippage-run of BTC-USD · since" in head[:80]
+    assert "automation1" not in head
+    assert "five fills in a row" in head
+    person = text_of(banner(_tripped_by_rule("operator-act"))[0])
+    assert "rule slippage-run of BTC-USD (by automation1) · since" in person
+
+
+def test_the_event_of_an_automatic_trip_names_the_rule_first() -> None:
+    details = {"reason": "operational", "notes": NOTES}
+    line = text_of(audit_line(_logged("TRIP", details)))
+    assert "component:execution · rule slippage-run of BTC-USD · five" in line
+    assert "rule slippage-run" in line[:80]
+    assert "automation1" not in line
+    person = text_of(audit_line(_logged("TRIP", details, "operator-act")))
+    assert "component:execution by automation1 · operational: Rule" in person
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        ("0.5", "trading at 50 %"),
+        ("1", "trading in full"),
+        (None, "trading in full"),
+        ("NaN", "trading in full"),
+    ],
+)
+def test_the_end_of_a_quiet_period_at_half_size_is_not_trading_in_full(share: str | None, words: str) -> None:
+    details = {} if share is None else {"share": share}
+    assert words in text_of(audit_line(_logged("QUIET_END", details)))
 
 
 def _result(ordinal: int, passed: bool) -> ProbeResult:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
+from cockpit.cli.triggers import table
 from cockpit.domain.trigger_reports import SampleRef, TriggerState
 from tests.screen.objective_boards import NOW, board, desk, every_trigger, guard, trigger
 from widgets.banner import banner
@@ -15,6 +16,7 @@ from widgets.line import cut, text_of, width
 from widgets.line_view import safe
 from widgets.symbols import to_ascii
 from widgets.trigger_rows import (
+    breach_words,
     reports,
     status_lines,
     trigger_details,
@@ -60,7 +62,7 @@ def test_a_row_says_value_threshold_samples_and_mode(cells: int) -> None:
     assert "0/10" in found["settlement"]
     if cells == 120:
         assert "4 min" in found["daily-loss"]
-        assert "trip global" in found["daily-loss"]
+        assert "trip execution*" in found["daily-loss"]
         assert "NOW" in found["latency"]
 
 
@@ -114,6 +116,44 @@ def test_details_show_the_samples_that_did_it() -> None:
     quiet = "\n".join(text_of(line) for line in trigger_details(shown, every_trigger()[2], 76))
     assert "only says so: shadow mode; live it trips component:execution" in quiet
     assert "never, as far as this guard knows" in quiet
+
+
+@BOTH
+def test_a_rule_that_is_not_armed_is_off_and_not_clear(cells: int) -> None:
+    off = trigger("reject-in-incident", TriggerState.CLEAR, None, why="no P0 incident is open")
+    shown = board(None, desk(guard(off)))
+    line = trigger_line(shown, off, cells - 1)
+    assert text_of(line).startswith("○ OFF ")
+    assert not any(style == "trading" for _, style in line)
+    assert text_of(trigger_details(shown, off, 76)[0]).startswith("○ OFF ")
+    said = text_of(status_lines(shown, (), cells)[0])
+    assert "1 OFF" in said
+    assert "CLEAR" not in said
+
+
+@BOTH
+def test_a_rule_that_is_over_says_when_it_fires(cells: int) -> None:
+    over = trigger("latency", TriggerState.NEAR_90, 1.0, breach_in_s=58.0)
+    shown = board(None, desk(guard(over)))
+    row = text_of(trigger_line(shown, over, cells - 1))
+    assert row.startswith("▲ OVER ")
+    assert "fires in 58 s" in row
+    assert "▲ OVER, fires in 58 s" in text_of(trigger_details(shown, over, 76)[0])
+    assert "▲ OVER, fires in 58 s" in table((over,), True)[1]
+    long = replace(over, breach_in_s=900.0)
+    assert "in 15 min" in text_of(trigger_line(shown, long, cells - 1))
+
+
+@pytest.mark.parametrize(("fraction", "words"), [(0.49, "-"), (0.5, "4 min"), (None, "-")])
+def test_the_time_to_a_breach_is_said_from_half_of_the_way(fraction: float | None, words: str) -> None:
+    assert breach_words(trigger("drift", TriggerState.CLEAR, fraction, breach_in_s=240.0)) == words
+
+
+def test_a_rule_aimed_at_global_says_what_it_halts() -> None:
+    aimed = every_trigger()[3]
+    text = "\n".join(text_of(line) for line in trigger_details(board(None, desk(guard())), aimed, 100))
+    assert "trips component:execution (for global) by itself (live), P0 + page" in text
+    assert "trip component:execution (for global), P0 + page" in table((aimed,), True)[1]
 
 
 def test_faults_of_the_guard_are_shown() -> None:

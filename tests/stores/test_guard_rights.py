@@ -153,3 +153,35 @@ async def test_an_order_is_noted_once_however_often_it_is_booked(platform: Platf
         await gateway.execute(insert.format("filled"))
         await gateway.execute("UPDATE recent_orders SET noted_tx = '1'")
         assert first != settled == await gateway.fetchval(noted)
+
+
+async def test_nothing_worse_hides_in_an_open_incident(platform: Platform) -> None:
+    """A rule's further firings join its open incident: not a higher severity, not that a halt failed."""
+    fire = FIRE.replace("'P0', 'other', 'A title'", "'{severity}', 'other', '{title}'")
+    failed = "NOT HALTED by the guard: A title"
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        await psql.execute("SELECT guard_take('me')")
+        for severity, title, pages in (
+            ("P1", "A title", ["P1"]),
+            ("P1", "A title", ["P1"]),
+            ("P0", failed, ["P1", "P0"]),
+            ("P0", failed, ["P1", "P0"]),
+            ("P1", "A title", ["P1", "P0"]),
+        ):
+            assert await psql.fetchval(fire.format(term=1, firing=uuid4(), severity=severity, title=title))
+            listed = await owner.fetch("SELECT severity FROM outbox ORDER BY outbox_id")
+            assert [row["severity"] for row in listed] == pages
+        await owner.execute("UPDATE incidents SET status = 'resolved'")
+        for title, count in (("A title", 3), (failed, 4), (failed, 4), ("A title", 4)):
+            assert await psql.fetchval(fire.format(term=1, firing=uuid4(), severity="P0", title=title))
+            assert await owner.fetchval("SELECT count(*) FROM outbox") == count
+
+
+async def test_asking_for_a_lease_that_runs_holds_nobody_up(platform: Platform) -> None:  # F25
+    """An open transaction that asked for it, and got nothing, keeps no lock on the row."""
+    async with platform.connection("automation1") as guard, platform.connection("automation1") as other:
+        term = await guard.fetchval("SELECT guard_take('me')")
+        async with other.transaction():
+            assert await other.fetchval("SELECT guard_take('another')") is None
+            await guard.execute("SET lock_timeout = '500ms'")
+            assert await guard.fetchval("SELECT guard_renew('me', $1, '{}')", term)
