@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from cockpit.domain.refusals import StoreUnreachable
@@ -17,6 +18,7 @@ from cockpit.domain.trigger_rows import CountedOrders, HeldPosition, Plan, Rows,
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
+_LONGEST_NAME: Final = 64
 _MOMENT: Final = """
 SELECT clock_timestamp() AS now, pg_current_snapshot()::text AS cursor,
        EXISTS (SELECT FROM guard_lease WHERE holder = $1 AND term = $2 AND login = session_user
@@ -151,6 +153,13 @@ def _unseen(before: str, now: str) -> tuple[str, str, list[str]]:
     return begin, end, still_open.split(",") if still_open else []
 
 
+def named(text: str) -> str:
+    """A symbol or an order's id as the rules know it: long ones would pass what the lease may publish."""
+    if len(text) <= _LONGEST_NAME:
+        return text
+    return f"{text[:_LONGEST_NAME]}~{sha256(text.encode()).hexdigest()[:16]}"
+
+
 @dataclass(slots=True)
 class _Read:
     """What the queries of one reading gave."""
@@ -179,14 +188,14 @@ class _Read:
             limits=frozenset(moment["limits"] or ()),
             lifted=frozenset(moment["lifted"] or ()),
             asked=frozenset(moment["asked"] or ()),
-            orders=[SettledOrder(*row) for row in self.orders],
-            runs=[SettledOrder(*row) for row in self.runs],
+            orders=[SettledOrder(named(row[0]), named(row[1]), *row[2:]) for row in self.orders],
+            runs=[SettledOrder(named(row[0]), named(row[1]), *row[2:]) for row in self.runs],
             counted=[
-                CountedOrders(row["symbol"], row["at"], row["rejected"], row["settled"])
+                CountedOrders(named(row["symbol"]), row["at"], row["rejected"], row["settled"])
                 for row in self.counted
             ],
             positions=[
-                HeldPosition(row["symbol"], row["updated_at"], row["quantity"], row["max_quantity"])
+                HeldPosition(named(row["symbol"]), row["updated_at"], row["quantity"], row["max_quantity"])
                 for row in self.positions
             ],
             samples=[

@@ -173,6 +173,12 @@ BEGIN
          WHERE source = 'guard' AND status = 'open' AND split_part(dedup_key, ':', 2) = p_rule
            AND severity <= p_severity AND (title LIKE 'NOT HALTED%' OR p_title NOT LIKE 'NOT HALTED%')
          ORDER BY opened_at DESC LIMIT 1;
+        -- No guard has so many rules: a login that invents them drowns nobody in incidents and pages.
+        IF known IS NULL AND 30 <= (SELECT count(*) FROM public.incidents WHERE source = 'guard'
+                                       AND opened_at > clock_timestamp() - interval '1 minute') THEN
+            SELECT incident_id INTO known FROM public.incidents WHERE source = 'guard'
+             ORDER BY opened_at DESC LIMIT 1;
+        END IF;
         IF known IS NULL THEN
             page := 'guard:' || p_rule || ':' || p_firing_id;
             INSERT INTO public.incidents (severity, classification, title, source, breaker_id, dedup_key)

@@ -392,3 +392,18 @@ async def test_a_reading_that_has_become_old_is_thrown_away(
     finally:
         await actions.close()
         await store.close()
+
+
+async def test_names_of_any_length_cost_no_lease(platform: Platform) -> None:
+    """The trading side names its symbols; what the guard publishes stays within what its lease takes."""
+    await platform.open_for_trading()
+    async with running_guard(platform.settings) as guard:
+        moment = await now(platform) - timedelta(seconds=2)
+        async with platform.connection("gateway") as gateway:
+            for number in range(40):
+                symbol = f"{number}" + "x" * 10_000
+                await orders(platform, 10, at=moment, symbol=symbol, slippage="0.9", connection=gateway)
+        await fired(platform, "slippage-run", 40)
+        await two_publications(platform, guard)
+        async with platform.connection() as owner:
+            assert await owner.fetchval("SELECT term FROM guard_lease") == 1

@@ -185,3 +185,14 @@ async def test_asking_for_a_lease_that_runs_holds_nobody_up(platform: Platform) 
             assert await other.fetchval("SELECT guard_take('another')") is None
             await guard.execute("SET lock_timeout = '500ms'")
             assert await guard.fetchval("SELECT guard_renew('me', $1, '{}')", term)
+
+
+async def test_invented_rules_drown_nobody(platform: Platform) -> None:
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        term = await psql.fetchval("SELECT guard_take('me')")
+        for number in range(40):
+            fire = FIRE.format(term=term, firing=uuid4()).replace("some-rule", f"rule-{number}")
+            assert await psql.fetchval(fire)
+        assert await owner.fetchval("SELECT count(*) FROM guard_firings") == 40
+        assert await owner.fetchval("SELECT count(*) FROM incidents WHERE source = 'guard'") == 30
+        assert await owner.fetchval("SELECT count(*) FROM outbox") == 30
