@@ -30,6 +30,8 @@ def read_rules(path: Path, catalogue: Catalogue) -> tuple[Rule, ...]:
         BadRule: the file cannot be read, is no TOML, or holds a bad rule; one line that begins with its path.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise BadRule("a folder, pipe or device, whose reading may never end; name a file")
         raw = path.read_bytes()
         if len(raw) > _MOST_BYTES:
             raise BadRule(f"over {_MOST_BYTES:,} bytes; it holds rules and nothing else")
