@@ -103,6 +103,15 @@ async def authority_with(desk: Desk, scripted: Scripted, fault: Fault = no_fault
         yield running
 
 
+async def too_old(authority: Authority) -> None:
+    """Wait until its last reading of the objectives is too old to loosen by."""
+
+    async def old() -> bool:
+        return authority.means is not None and authority.means.objectives.young() is None
+
+    await until(old)
+
+
 async def share_of(desk: Desk, name: BreakerId) -> Decimal:
     """The size share in the breaker's own document."""
     store = desk.platform.redis_store("monitor1")

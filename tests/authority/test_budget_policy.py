@@ -32,6 +32,7 @@ from tests.authority.budgets import (
     share_becomes,
     share_of,
     slo,
+    too_old,
 )
 from tests.authority.desk import BTC, ETH, Desk, until
 from tests.authority.test_interruptions import Trap
@@ -142,7 +143,7 @@ async def test_a_limit_waits_for_no_evidence_store_and_its_evidence_follows(
 
 
 async def test_half_open_and_close_heed_the_budgets(desk: Desk, scripted: Scripted) -> None:
-    async with authority_with(desk, scripted):
+    async with authority_with(desk, scripted) as running:
         await desk.becomes(BTC, State.CLOSED)
         await desk.trip(BTC)
         for left, word in ((RED, "RED"), (None, "NO DATA")):
@@ -163,7 +164,7 @@ async def test_half_open_and_close_heed_the_budgets(desk: Desk, scripted: Script
         row = await desk.ask(Kind.CLOSE, BTC)
         assert (row.status, row.code) == ("refused", "checklist")
         scripted.held = True  # no fresh reading is as bad as a bad one
-        await asyncio.sleep(2 * EVERY_S)
+        await too_old(running)
         row = await desk.ask(Kind.CLOSE, BTC)
         assert "the objectives could not be read" in (row.message or "")
         scripted.held = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from cockpit.domain.desk import RequestRow
 from cockpit.domain.permissions import Role
 from cockpit.domain.slos import Exclusion
 from cockpit.domain.states import State
-from tests.authority.budgets import EVERY_S, ORDERS, Scripted, authority_with, details_of
+from tests.authority.budgets import ORDERS, Scripted, authority_with, details_of, too_old
 from tests.authority.desk import BTC, Desk
 
 HOUR = timedelta(hours=1)
@@ -179,10 +178,10 @@ async def test_including_names_the_breaker_or_global(desk: Desk, scripted: Scrip
 async def test_nothing_is_adjusted_on_a_broken_chain_or_unread_objectives(
     desk: Desk, scripted: Scripted
 ) -> None:  # I24
-    async with authority_with(desk, scripted):
+    async with authority_with(desk, scripted) as running:
         await desk.becomes(EXECUTION, State.CLOSED)
         scripted.held = True
-        await asyncio.sleep(2 * EVERY_S)  # until the last reading is too old
+        await too_old(running)
         row = await exclude(desk, stretch())
         assert row.code == "store-unreachable", row
         scripted.held = False

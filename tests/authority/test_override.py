@@ -14,7 +14,6 @@ from cockpit.domain.desk import RequestRow
 from cockpit.domain.permissions import Role
 from cockpit.domain.states import State
 from tests.authority.budgets import (
-    EVERY_S,
     FILLS,
     ORDERS,
     RED,
@@ -22,6 +21,7 @@ from tests.authority.budgets import (
     authority_with,
     details_of,
     share_of,
+    too_old,
 )
 from tests.authority.desk import BTC, ETH, NOTES, Desk
 from tests.authority.test_interruptions import Trap
@@ -170,11 +170,11 @@ async def test_it_passes_over_nothing_else(desk: Desk, scripted: Scripted) -> No
 
 
 async def test_unknown_budgets_are_overridden_too(desk: Desk, scripted: Scripted) -> None:
-    async with authority_with(desk, scripted):
+    async with authority_with(desk, scripted) as running:
         await desk.becomes(BTC, State.CLOSED)
         await desk.trip(BTC)
         scripted.held = True
-        await asyncio.sleep(2 * EVERY_S)
+        await too_old(running)
         row = await half_open(desk, BTC, "admin1")
         assert row.status == "done", row.message
         assert len(await overrides(desk)) == 1
