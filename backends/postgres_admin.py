@@ -27,7 +27,7 @@ from cockpit.domain.refusals import Code, Refused
 
 _SQL: Final = files("backends").joinpath("sql")
 _STEPS: Final = tuple(
-    f"{name}.sql" for name in "schema triggers sli guard roles database_rights rights".split()
+    f"{name}.sql" for name in "schema incidents triggers sli guard roles database_rights rights".split()
 )
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
 _PEOPLE: Final = """

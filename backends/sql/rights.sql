@@ -17,7 +17,10 @@ GRANT INSERT (run_id, ordinal, name, passed, latency_ms, detail, payload, key_id
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO cockpit_authority;
 GRANT INSERT ON audit_log, audit_anchors, reset_slots TO cockpit_authority;
 GRANT INSERT, UPDATE ON approvals, probe_runs, commits, authority_lease, breakers, incidents TO cockpit_authority;
-GRANT INSERT ON incident_events TO cockpit_authority;
+GRANT INSERT ON incident_events, kill_steps, outbox TO cockpit_authority;
+GRANT INSERT, UPDATE ON incident_actions TO cockpit_authority;
+GRANT INSERT (kill_id, redis_run_id, counter, login, notes) ON kill_switches TO cockpit_authority;
+GRANT UPDATE (reviewed_at, reviewed_by, review, approved_by, audit_seq) ON kill_switches TO cockpit_authority;
 GRANT UPDATE (seq, chain_hash) ON audit_head TO cockpit_authority;
 GRANT UPDATE (status, kind, breaker_id, code, message, outcome, audit_seq, decided_at, expires_at)
     ON requests TO cockpit_authority;
@@ -32,7 +35,8 @@ GRANT UPDATE (reverted_at, reverted_by) ON slo_exclusions TO cockpit_authority;
 -- The trading side writes its own tables, and reads who halts it.
 GRANT SELECT, INSERT, UPDATE ON recent_orders, positions, automations, reconciliation_runs TO cockpit_gateway;
 GRANT DELETE ON recent_orders TO cockpit_gateway;  -- it forgets old orders
-GRANT SELECT, INSERT ON sli_samples TO cockpit_gateway;
+GRANT SELECT, INSERT ON sli_samples, quality_cycles TO cockpit_gateway;
+GRANT SELECT, INSERT, UPDATE ON daily_bars TO cockpit_gateway;
 GRANT SELECT ON breakers, authority_lease TO cockpit_gateway;
 
 -- Samples are judged by one function, which indexes and readers share. Their roll-ups nobody writes but the trigger.

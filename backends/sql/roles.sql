@@ -4,7 +4,7 @@ DECLARE
     wanted text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['cockpit_people', 'cockpit_prober', 'cockpit_authority', 'cockpit_gateway',
-                                  'cockpit_guard'] LOOP
+                                  'cockpit_guard', 'cockpit_pager'] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);

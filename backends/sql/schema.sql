@@ -289,7 +289,6 @@ CREATE INDEX IF NOT EXISTS requests_decided ON requests (decided_at DESC) WHERE 
 CREATE INDEX IF NOT EXISTS recent_orders_open ON recent_orders (symbol) WHERE status IN ('new', 'open');
 CREATE INDEX IF NOT EXISTS reset_slots_taken ON reset_slots (taken_at DESC);
 CREATE INDEX IF NOT EXISTS probe_runs_started ON probe_runs (started_at DESC);
-CREATE INDEX IF NOT EXISTS incidents_unresolved ON incidents (opened_at DESC) WHERE status <> 'resolved';
 
 -- Agreed adjustments of error budgets: events of (from_at, until_at] do not count while one is in force.
 CREATE TABLE IF NOT EXISTS slo_exclusions (

@@ -54,6 +54,15 @@ CREATE OR REPLACE TRIGGER probe_results_rows BEFORE UPDATE OR DELETE ON probe_re
 CREATE OR REPLACE TRIGGER probe_results_table BEFORE TRUNCATE ON probe_results
     FOR EACH STATEMENT EXECUTE FUNCTION cockpit_append_only();
 
+CREATE OR REPLACE TRIGGER incident_events_rows BEFORE UPDATE OR DELETE ON incident_events
+    FOR EACH ROW EXECUTE FUNCTION cockpit_append_only();
+CREATE OR REPLACE TRIGGER incident_events_table BEFORE TRUNCATE ON incident_events
+    FOR EACH STATEMENT EXECUTE FUNCTION cockpit_append_only();
+CREATE OR REPLACE TRIGGER kill_steps_rows BEFORE UPDATE OR DELETE ON kill_steps
+    FOR EACH ROW EXECUTE FUNCTION cockpit_append_only();
+CREATE OR REPLACE TRIGGER kill_steps_table BEFORE TRUNCATE ON kill_steps
+    FOR EACH STATEMENT EXECUTE FUNCTION cockpit_append_only();
+
 -- The head only moves forward, one entry at a time, and stands on the entry it names.
 CREATE OR REPLACE FUNCTION cockpit_head_forward() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$

@@ -1,6 +1,12 @@
-"""Breaker names and their hierarchy.
+"""Breaker names and their hierarchy, and the names of switches.
 
 `global` ⊃ `component:<name>` ⊃ `instrument:<symbol>`, `strategy:<name>`.
+
+A **switch** is halted like a breaker, by INCR of its trip counter, and reads halted on any doubt; it has no
+probes: the authority releases it (OPEN → CLOSED) on a signed request. Each instrument has four:
+`cancel_only:<symbol>`, `soft_halt:<symbol>`, `hard_halt:<symbol>` (its mode, see `modes`) and
+`latch:<symbol>`, which a reconciliation breach sets. `withdrawals` is one for the platform. A switch stands
+under nothing and above nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ BreakerId = NewType("BreakerId", str)
 
 GLOBAL: Final = BreakerId("global")
 EXECUTION: Final = BreakerId("component:execution")
+WITHDRAWALS: Final = BreakerId("withdrawals")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -22,6 +29,24 @@ class Scope(StrEnum):
     COMPONENT = "component"
     INSTRUMENT = "instrument"
     STRATEGY = "strategy"
+    CANCEL_ONLY = "cancel_only"
+    SOFT_HALT = "soft_halt"
+    HARD_HALT = "hard_halt"
+    LATCH = "latch"
+    WITHDRAWALS = "withdrawals"
+
+    @property
+    def switch(self) -> bool:
+        """Whether what is named so is a switch and no breaker."""
+        return self in _SWITCHES
+
+
+_SWITCHES: Final = frozenset(
+    {Scope.CANCEL_ONLY, Scope.SOFT_HALT, Scope.HARD_HALT, Scope.LATCH, Scope.WITHDRAWALS}
+)
+OF_A_SYMBOL: Final = (Scope.CANCEL_ONLY, Scope.SOFT_HALT, Scope.HARD_HALT, Scope.LATCH)
+"""The switches of each instrument, in the order in which they are shown and stored."""
+_UNNAMED: Final = (Scope.GLOBAL, Scope.WITHDRAWALS)
 
 
 class InvalidBreakerId(ValueError):
@@ -43,12 +68,12 @@ def parse_breaker_id(text: str) -> BreakerId:
 
     Raises:
         InvalidBreakerId: `text` is neither `global` nor `component:…`, `instrument:…`, `strategy:…`
-            with a name of 1 to 64 letters, digits, `.`, `_` or `-`.
+            with a name of 1 to 64 letters, digits, `.`, `_` or `-`, nor a switch's name.
     """
-    if text == GLOBAL:
-        return GLOBAL
+    if text in (GLOBAL, WITHDRAWALS):
+        return BreakerId(text)
     scope, _, name = text.partition(":")
-    if scope not in (Scope.COMPONENT, Scope.INSTRUMENT, Scope.STRATEGY) or not _NAME.fullmatch(name):
+    if scope not in tuple(Scope) or scope in _UNNAMED or not _NAME.fullmatch(name):
         raise InvalidBreakerId(
             f"breaker {text[:80]!r} is not a breaker's name; write global, component:NAME, "
             "instrument:SYMBOL or strategy:NAME"
@@ -60,11 +85,26 @@ def scope_of(breaker_id: BreakerId) -> Scope:
     return Scope(breaker_id.partition(":")[0])
 
 
-class Catalogue:
-    """The breakers of one platform and who stands above whom.
+def is_switch(breaker_id: BreakerId) -> bool:
+    return scope_of(breaker_id).switch
 
-    `parents` maps each breaker but `global` to its parent. Order of iteration is display order:
-    global, then each component followed by what it contains.
+
+def switch_of(scope: Scope, symbol: str) -> BreakerId:
+    """The name of an instrument's switch, e.g. `latch:BTC-USD`."""
+    return BreakerId(f"{scope.value}:{symbol}")
+
+
+def symbol_of(breaker_id: BreakerId) -> str:
+    """What stands after the colon: an instrument's or its switch's symbol; "" for `global`."""
+    return breaker_id.partition(":")[2]
+
+
+class Catalogue:
+    """The breakers of one platform and who stands above whom, and its switches.
+
+    `parents` maps each breaker but `global` to its parent. `ids` are the breakers in display order (global,
+    then each component followed by what it contains), `switches` those of each instrument and `withdrawals`,
+    `everything` both: what has a trip counter and a document.
 
     Raises:
         InvalidBreakerId: a name is malformed, a parent is missing, or a parent may not contain its child.
@@ -80,6 +120,13 @@ class Catalogue:
             self._children[parent] = (*self._children.get(parent, ()), child)
         self._ancestors = {name: self._walk_up(name) for name in (GLOBAL, *checked)}
         self.ids: tuple[BreakerId, ...] = (GLOBAL, *self.descendants(GLOBAL))
+        symbols = [symbol_of(name) for name in self.ids if scope_of(name) is Scope.INSTRUMENT]
+        self.switches: tuple[BreakerId, ...] = (
+            WITHDRAWALS,
+            *(switch_of(scope, symbol) for symbol in symbols for scope in OF_A_SYMBOL),
+        )
+        self._ancestors |= dict.fromkeys(self.switches, ())
+        self.everything: tuple[BreakerId, ...] = (*self.ids, *self.switches)
 
     @classmethod
     def build(
@@ -141,6 +188,9 @@ class Catalogue:
 
 
 def _check_parent(child: BreakerId, parent: BreakerId, known: Mapping[BreakerId, BreakerId]) -> None:
+    for name in (child, parent):
+        if is_switch(name):
+            raise InvalidBreakerId(f"{name} is a switch and stands in no hierarchy")
     if child == GLOBAL:
         raise InvalidBreakerId("global has no parent")
     if parent != GLOBAL and parent not in known:

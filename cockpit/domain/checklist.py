@@ -29,6 +29,7 @@ LIVE: Final = (
     Item("positions", "Positions within their limits", True),
     Item("queue", "Authority's queue empty", True),
     Item("error-budgets", "No error budget spent or unknown", True),
+    Item("recovery", "Recovery conditions of linked open incidents hold", True),
 )
 VOUCHED: Final = (
     Item("root-cause", "Root cause identified and fixed", False),

@@ -29,6 +29,11 @@ class Kind(StrEnum):
     LIFT = "lift"  # end such a cap
     EXCLUDE = "exclude"  # leave an agreed stretch of time out of an error budget
     INCLUDE = "include"  # take such an exclusion back
+    RELEASE = "release"  # end a switch: a symbol's halt, its latch, the halt of withdrawals
+    INCIDENT = "incident"  # everything about an incident but acknowledging it; `reason` is the verb
+    KILL_STEP = "kill_step"  # what one step of a kill switch found; only recorded
+    KILL_REVIEW = "kill_review"  # its review, which a second safety-admin approves
+    SILENCE = "silence"  # a silence of alerts that the asker is about to make; only recorded
     DENIED = "denied"  # an attempt that the asker's own side already refused; only recorded
 
     @property
@@ -48,6 +53,11 @@ _PERMISSION: Final = {
     Kind.LIFT: Permission.RESET_CIRCUIT,
     Kind.EXCLUDE: Permission.ADJUST_BUDGET,
     Kind.INCLUDE: Permission.ADJUST_BUDGET,
+    Kind.RELEASE: Permission.RESET_CIRCUIT,
+    Kind.INCIDENT: Permission.ACK_INCIDENT,
+    Kind.KILL_STEP: Permission.KILL_SWITCH,
+    Kind.KILL_REVIEW: Permission.KILL_SWITCH,
+    Kind.SILENCE: Permission.ACK_INCIDENT,
 }
 _FIELDS: Final = frozenset(
     "v kind request_id breaker_id epoch login reason notes checked target ttl_s requested_at".split()
@@ -68,7 +78,9 @@ class Command:
     the person vouches for. `ttl_s` is a trip's review time. `reason` is a trip's or a limit's token; of a
     half-open it is the reason to pass over spent error budgets (`admin:override`), "" without one. The
     target of a limit is its share ("0.5"), of a lift its id, of an exclusion `SLO FROM/UNTIL`, of taking
-    one back its id.
+    one back its id. Of a trip that begins a kill switch it is `kill-switch`, of a switch's trip or release
+    the ticket id (None without one); of an INCIDENT it is the verb's arguments (`incident_requests`), of a
+    KILL_STEP and a KILL_REVIEW the kill switch (`kill`).
     """
 
     kind: Kind

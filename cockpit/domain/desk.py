@@ -14,6 +14,7 @@ from decimal import Decimal
 from cockpit.domain.audit import Head
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Epoch
+from cockpit.domain.incidents import Severity, acknowledge_by
 from cockpit.domain.probes import ProbeResult, ProbeRun
 from cockpit.domain.trigger_reports import GuardSnapshot
 
@@ -113,6 +114,19 @@ class IncidentRow:
     owner: str | None
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    alarm_at: datetime | None = None  # when its acknowledgement clock began; None: with `opened_at`
+    snoozed_until: datetime | None = None
+    last_event_at: datetime | None = None
+    opened_by: str = ""
+    breakers: tuple[str, ...] = ()
+    slos: tuple[str, ...] = ()
+    run_id: str | None = None
+    run_incident: str | None = None
+
+    @property
+    def acknowledge_by(self) -> datetime:
+        """By when it must be acknowledged; the clock runs on the database's time and survives restarts."""
+        return acknowledge_by(Severity(self.severity), self.alarm_at or self.opened_at)
 
     @property
     def critical(self) -> bool:
@@ -227,6 +241,61 @@ class SizeLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class KillStepRow:
+    """What one step of a kill switch reported. `step` and `outcome` are the words of `cockpit.domain.kill`."""
+
+    step: str
+    outcome: str
+    details: Mapping[str, object]
+    login: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KillRow:
+    """A kill switch whose review is not approved yet. `kill_id` is the event of its trip of `global`."""
+
+    kill_id: str
+    epoch: Epoch
+    login: str
+    notes: str
+    started_at: datetime
+    steps: tuple[KillStepRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRow:
+    """One delivery that is under way or failed: of an incident's page to one receiver."""
+
+    incident_id: str | None
+    event: str  # trigger, acknowledge, resolve
+    severity: str
+    title: str
+    receiver: str
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime
+    last_error: str
+    given_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How paging stands. `age_s`: since the pager's last sign of life (None: never); `receivers` are those
+    that it has, none where paging is off; `waiting` pages are not at every receiver, `failed` deliveries
+    were given up or tried more than once; `rows` are the oldest of both. `delivered` maps incidents of the
+    last hour to when their trigger first reached a receiver."""
+
+    age_s: float | None
+    alive: bool
+    receivers: tuple[str, ...]
+    waiting: int
+    failed: int
+    rows: tuple[PageRow, ...] = ()
+    delivered: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class OrderFigures:
     """Orders placed in one stretch of time, for the checklist and the latency probe."""
 
@@ -273,6 +342,8 @@ class DeskSnapshot:
     persons: Mapping[str, str] = field(default_factory=dict)
     guard: GuardSnapshot | None = None
     size_limits: tuple[SizeLimit, ...] = ()
+    kills: tuple[KillRow, ...] = ()
+    paging: Paging | None = None
     faults: tuple[str, ...] = ()
 
     def run_of(self, breaker_id: BreakerId, epoch: Epoch | None) -> RunRow | None:

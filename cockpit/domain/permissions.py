@@ -24,6 +24,7 @@ class Service(StrEnum):
 
     AUTHORITY = "authority"
     GATEWAY = "gateway"
+    PAGER = "pager"
 
 
 class Permission(StrEnum):
@@ -33,6 +34,7 @@ class Permission(StrEnum):
     RESTORE = "RESTORE"
     REANCHOR = "REANCHOR"
     ADJUST_BUDGET = "ADJUST_BUDGET"  # agreed exclusions from an error budget
+    KILL_SWITCH = "KILL_SWITCH"  # trip global, cancel all, flatten; and review it
     OVERRIDE = "admin:override"
 
 
@@ -61,7 +63,8 @@ class Grant:
 
 
 _EVERY: Final = frozenset(Scope)
-_BELOW_GLOBAL: Final = _EVERY - {Scope.GLOBAL}
+_BELOW_GLOBAL: Final = _EVERY - {Scope.GLOBAL, Scope.WITHDRAWALS}
+_MACHINE: Final = frozenset({Scope.COMPONENT, Scope.INSTRUMENT, Scope.STRATEGY, Scope.LATCH})
 _SCOPES: Final[dict[tuple[Role, Permission], frozenset[Scope]]] = {
     (Role.SAFETY_ADMIN, Permission.TRIP_CIRCUIT): _EVERY,
     (Role.SAFETY_ADMIN, Permission.RESET_CIRCUIT): _EVERY,
@@ -70,10 +73,11 @@ _SCOPES: Final[dict[tuple[Role, Permission], frozenset[Scope]]] = {
     (Role.SAFETY_ADMIN, Permission.ACK_INCIDENT): _EVERY,
     (Role.SAFETY_ADMIN, Permission.REANCHOR): _EVERY,
     (Role.SAFETY_ADMIN, Permission.ADJUST_BUDGET): _EVERY,
+    (Role.SAFETY_ADMIN, Permission.KILL_SWITCH): frozenset({Scope.GLOBAL}),
     (Role.OPERATOR_ACT, Permission.TRIP_CIRCUIT): _BELOW_GLOBAL,
     (Role.OPERATOR_ACT, Permission.RESET_CIRCUIT): _BELOW_GLOBAL,
     (Role.OPERATOR_ACT, Permission.ACK_INCIDENT): _EVERY,
-    (Role.AUTOMATION_ROLE, Permission.TRIP_CIRCUIT): _BELOW_GLOBAL,
+    (Role.AUTOMATION_ROLE, Permission.TRIP_CIRCUIT): _MACHINE,
 }
 
 

@@ -29,6 +29,8 @@ class Code(StrEnum):
     EVIDENCE = "evidence-unavailable"
     PENDING_TRIP = "pending-trip"
     UNREVIEWED = "override-unreviewed"
+    KILL_UNREVIEWED = "kill-switch-unreviewed"
+    RECOVERY = "recovery-conditions"
     CLOCKS = "clocks-differ"
     EXPIRED = "expired"
     VOID = "void"

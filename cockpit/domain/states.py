@@ -58,6 +58,7 @@ class Transition(StrEnum):
     RESTORE_QUIET_PERIOD = "RESTORE_QUIET_PERIOD"
     LIMIT = "LIMIT"  # the same state with a smaller size share
     LIFT = "LIFT"  # the same state with a larger one
+    RELEASE = "RELEASE"  # of a switch, never of a breaker
 
 
 TRANSITIONS: Final[dict[tuple[State, Transition], State]] = {
@@ -72,6 +73,7 @@ TRANSITIONS: Final[dict[tuple[State, Transition], State]] = {
     (State.OPEN, Transition.GENESIS): State.CLOSED,
     (State.OPEN, Transition.RESTORE_CLOSED): State.CLOSED,
     (State.OPEN, Transition.RESTORE_QUIET_PERIOD): State.QUIET_PERIOD,
+    (State.OPEN, Transition.RELEASE): State.CLOSED,
     (State.CLOSED, Transition.LIMIT): State.CLOSED,
     (State.CLOSED, Transition.LIFT): State.CLOSED,
     (State.QUIET_PERIOD, Transition.LIMIT): State.QUIET_PERIOD,
@@ -79,6 +81,10 @@ TRANSITIONS: Final[dict[tuple[State, Transition], State]] = {
 }
 TIGHTENING: Final = frozenset({Transition.TRIP, Transition.LIMIT})
 """What waits for no second store (I6); everything else is a loosening and commits as one."""
+OF_SWITCHES: Final = frozenset(
+    {Transition.TRIP, Transition.RELEASE, Transition.GENESIS, Transition.RESTORE_CLOSED}
+)
+"""All that a switch knows; a breaker knows everything but RELEASE."""
 SIZED: Final = frozenset({State.CLOSED, State.QUIET_PERIOD})
 """The states whose documents carry a share of normal size that means something."""
 

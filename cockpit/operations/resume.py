@@ -29,7 +29,9 @@ from cockpit.operations.ports import Breakers, CommandSigner, Inbox
 
 RECORD_S: Final = 1.0
 _REPLY_MARGIN_S: Final = 1.0
-_NO_EPOCH: Final = frozenset({Kind.ACKNOWLEDGE, Kind.LIMIT, Kind.EXCLUDE, Kind.INCLUDE})
+_NO_EPOCH: Final = frozenset(
+    {Kind.ACKNOWLEDGE, Kind.LIMIT, Kind.EXCLUDE, Kind.INCLUDE, Kind.INCIDENT, Kind.KILL_STEP, Kind.SILENCE}
+)
 
 
 @dataclass(frozen=True, slots=True)

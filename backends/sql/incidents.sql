@@ -1,0 +1,122 @@
+-- What the rest of a night needs: incidents with their clocks and story, kill switches, pages and their deliveries,
+-- and what the trading side records about its data. Applied by `cockpit init` after schema.sql, safe to repeat.
+
+-- dedup_key: at most one unresolved incident has it. A standing condition's key (slo:…, latch:…) is given free when
+-- its incident is resolved, by adding the incident's id to it; of what happens once (trip:…, run:…) it stays.
+ALTER TABLE incidents
+    ADD COLUMN IF NOT EXISTS alarm_at      timestamptz NOT NULL DEFAULT clock_timestamp(), -- its acknowledgement clock began
+    ADD COLUMN IF NOT EXISTS snoozed_until timestamptz,      -- warns nobody until then; its clocks go on
+    ADD COLUMN IF NOT EXISTS last_event_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ADD COLUMN IF NOT EXISTS opened_by     text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS root_cause    text,
+    ADD COLUMN IF NOT EXISTS resolved_by   text,
+    ADD COLUMN IF NOT EXISTS merged_into   uuid REFERENCES incidents,
+    ADD COLUMN IF NOT EXISTS breakers      text[] NOT NULL DEFAULT '{}',  -- linked, besides breaker_id
+    ADD COLUMN IF NOT EXISTS slos          text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS run_id        text,             -- the run folder that reported it
+    ADD COLUMN IF NOT EXISTS run_incident  text,             -- its id there
+    ADD COLUMN IF NOT EXISTS run_ack_due   boolean NOT NULL DEFAULT false; -- acknowledged here, not yet written there
+CREATE INDEX IF NOT EXISTS incidents_opened ON incidents (opened_at DESC);
+CREATE INDEX IF NOT EXISTS incidents_run ON incidents (run_id, run_incident) WHERE run_id IS NOT NULL;
+DO $$
+BEGIN
+    ALTER TABLE incidents ADD CONSTRAINT incidents_status CHECK (status IN ('open', 'acknowledged', 'resolved', 'merged'));
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+-- Merged is over too.
+DROP INDEX IF EXISTS incidents_unresolved;
+CREATE INDEX IF NOT EXISTS incidents_alive ON incidents (opened_at DESC) WHERE status IN ('open', 'acknowledged');
+
+-- The story: added to, never changed. What a person did names its entry in the audit chain.
+ALTER TABLE incident_events
+    ADD COLUMN IF NOT EXISTS details   jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN IF NOT EXISTS audit_seq bigint;
+CREATE INDEX IF NOT EXISTS incident_events_of ON incident_events (incident_id, event_id);
+
+CREATE TABLE IF NOT EXISTS incident_actions (
+    action_id   uuid PRIMARY KEY,                 -- the request that added it
+    incident_id uuid NOT NULL REFERENCES incidents,
+    what        text NOT NULL,
+    owner       text NOT NULL,
+    due_at      timestamptz,
+    added_by    text NOT NULL,
+    added_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    done_at     timestamptz,
+    done_by     text
+);
+CREATE INDEX IF NOT EXISTS incident_actions_of ON incident_actions (incident_id);
+
+-- One for each trip of global whose signed request says `kill-switch`. Open until its review is approved.
+CREATE TABLE IF NOT EXISTS kill_switches (
+    kill_id      uuid PRIMARY KEY,                -- the event of the trip
+    redis_run_id text NOT NULL,
+    counter      bigint NOT NULL,
+    login        text NOT NULL,
+    notes        text NOT NULL,
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reviewed_at  timestamptz,
+    reviewed_by  text,
+    review       text,
+    approved_by  text,
+    audit_seq    bigint                           -- of the review
+);
+CREATE INDEX IF NOT EXISTS kill_switches_unreviewed ON kill_switches (started_at DESC) WHERE reviewed_at IS NULL;
+CREATE TABLE IF NOT EXISTS kill_steps (
+    step_id   uuid PRIMARY KEY,                   -- the request that reported it
+    kill_id   uuid NOT NULL,
+    step      text NOT NULL,                      -- trip, acknowledged, cancel, flatten, verify
+    outcome   text NOT NULL,                      -- done, failed, waiting, residual, flat
+    details   jsonb NOT NULL DEFAULT '{}',
+    login     text NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    audit_seq bigint
+);
+CREATE INDEX IF NOT EXISTS kill_steps_of ON kill_steps (kill_id, at);
+
+-- Pages: one row for each thing that must be said of an incident, one delivery for each receiver. All rows of an
+-- incident share its dedup_key.
+ALTER TABLE outbox DROP CONSTRAINT IF EXISTS outbox_dedup_key_key;
+ALTER TABLE outbox ADD COLUMN IF NOT EXISTS event text NOT NULL DEFAULT 'trigger';
+DO $$
+BEGIN
+    ALTER TABLE outbox ADD CONSTRAINT outbox_event CHECK (event IN ('trigger', 'acknowledge', 'resolve'));
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+CREATE INDEX IF NOT EXISTS outbox_of ON outbox (incident_id, outbox_id);
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (outbox_id) WHERE delivered_at IS NULL;
+CREATE TABLE IF NOT EXISTS page_deliveries (
+    outbox_id       bigint NOT NULL REFERENCES outbox,
+    receiver        text NOT NULL,
+    attempts        int NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivered_at    timestamptz,
+    given_up_at     timestamptz,                  -- the receiver refuses it for good (400)
+    last_error      text,
+    PRIMARY KEY (outbox_id, receiver)
+);
+
+-- The trading side's own record of its data.
+CREATE TABLE IF NOT EXISTS daily_bars (
+    symbol text NOT NULL,
+    day    date NOT NULL,                         -- UTC
+    open   numeric NOT NULL,
+    high   numeric NOT NULL,
+    low    numeric NOT NULL,
+    close  numeric NOT NULL,
+    volume numeric NOT NULL,
+    PRIMARY KEY (symbol, day)
+);
+CREATE TABLE IF NOT EXISTS quality_cycles (
+    cycle_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    started_at     timestamptz NOT NULL,
+    finished_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status         text NOT NULL CHECK (status IN ('clean', 'breach', 'unknown')),
+    errors         int NOT NULL,
+    stale_warnings int NOT NULL,
+    details        jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX IF NOT EXISTS quality_cycles_at ON quality_cycles (finished_at DESC);
+CREATE INDEX IF NOT EXISTS reconciliation_runs_of ON reconciliation_runs (kind, symbol, started_at DESC);
+CREATE INDEX IF NOT EXISTS reconciliation_runs_at ON reconciliation_runs (started_at DESC);
