@@ -14,7 +14,7 @@ from cockpit.domain.permissions import Role, Service
 _SETINFO: Final = "+client|setinfo"  # not known to Redis 7.0; only clients' own names hang on it
 _CONNECTION: Final = "+hello +auth +select +ping +multi +exec +time +role +info +acl|whoami " + _SETINFO
 _READS: Final = (
-    "%R~trip:* %R~breaker:* %R~circuit_breaker:* +get +mget +xread +xrange +xrevrange +zrevrange "
+    "%R~trip:* %R~breaker:* %R~circuit_breaker:* %R~gate:ack:* +get +mget +xread +xrange +xrevrange +zrevrange "
     + _CONNECTION
 )
 _EVENT: Final = "(+xadd ~circuit_breaker:events)"
@@ -29,7 +29,7 @@ _RULES: Final[dict[Role | Service, str]] = {
     # A script's commands are checked one by one, its declared keys all together: hence the wide selector
     # that holds nothing but EVALSHA. DEL is for a stream that takes no entry any more.
     Service.AUTHORITY: (
-        f"{_READS} %R~gate:ack:* %R~authority:term +script|load +config|get +xinfo|stream +xlen"
+        f"{_READS} %R~authority:term +script|load +config|get +xinfo|stream +xlen"
         " (+evalsha ~trip:* ~breaker:* ~circuit_breaker:* ~authority:term)"
         " (+incr +incrby ~trip:*) (+set ~breaker:* ~circuit_breaker:state ~authority:term)"
         " (+zadd ~circuit_breaker:history) (+xadd +del ~circuit_breaker:events)"
@@ -128,7 +128,7 @@ CHECKS: Final[Sequence[Check]] = tuple(
         ("WAIT 1 1", ()),
         ("GET trip:global", _ALL),
         ("GET circuit_breaker:state", _ALL),
-        ("GET gate:ack:plant", (_S,)),
+        ("GET gate:ack:plant", _ALL),
         ("GET authority:term", (_S,)),
         ("GET other", ()),
         ("XREVRANGE circuit_breaker:events + - COUNT 1", _ALL),

@@ -242,7 +242,7 @@ class SizeLimit:
 
 @dataclass(frozen=True, slots=True)
 class KillStepRow:
-    """What one step of a kill switch reported. `step` and `outcome` are the words of `cockpit.domain.kill`."""
+    """What one step of a kill switch reported, in the words of `cockpit.domain.kill`."""
 
     step: str
     outcome: str
