@@ -14,8 +14,8 @@ from cockpit.domain.permissions import Role, Service
 _SETINFO: Final = "+client|setinfo"  # not known to Redis 7.0; only clients' own names hang on it
 _CONNECTION: Final = "+hello +auth +select +ping +multi +exec +time +role +info +acl|whoami " + _SETINFO
 _READS: Final = (
-    "%R~trip:* %R~breaker:* %R~circuit_breaker:* %R~gate:ack:* +get +mget +xread +xrange +xrevrange +zrevrange "
-    + _CONNECTION
+    "%R~trip:* %R~breaker:* %R~circuit_breaker:* %R~gate:ack:* "
+    "+get +mget +xread +xrange +xrevrange +zrevrange " + _CONNECTION
 )
 _EVENT: Final = "(+xadd ~circuit_breaker:events)"
 _RULES: Final[dict[Role | Service, str]] = {
