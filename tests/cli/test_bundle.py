@@ -1,0 +1,136 @@
+"""The forensic bundle, made by the real command on a desk that has tripped and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from cockpit.domain.audit import Entry, Head, verify_chain
+from cockpit.domain.documents import parse_rfc3339
+from tests.authority.desk import until
+from tests.cli.bastion import Bastion, manned
+from tests.cli.commands import moved
+from tests.trading_platform import Platform
+
+BTC = "instrument:BTC-USD"
+
+
+@pytest.fixture
+async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
+    async with manned(platform) as made:
+        yield made
+
+
+async def incident_of(bastion: Bastion) -> str:
+    """The incident that a trip opened, once the authority has recorded it."""
+    await bastion.trip(BTC)
+    connection = await asyncpg.connect(bastion.platform.owner.postgres_dsn)
+    found: list[Any] = []
+
+    async def opened() -> bool:
+        found[:] = await connection.fetch("SELECT incident_id FROM incidents WHERE breaker_id = $1", BTC)
+        return bool(found)
+
+    try:
+        await until(opened, 10)
+    finally:
+        await connection.close()
+    return str(found[0]["incident_id"])
+
+
+def unpacked(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        files = {each.name.partition("/")[2]: tar.extractfile(each) for each in tar.getmembers()}
+        return {name: file.read() for name, file in files.items() if isinstance(file, io.BufferedReader)}
+
+
+def entry(line: str) -> Entry:
+    fields = json.loads(line)
+    details = fields.pop("details_text")
+    stamp = parse_rfc3339(fields.pop("timestamp"))
+    return Entry(**{**fields, "details": details, "timestamp": stamp})
+
+
+async def test_a_bundle_holds_what_happened_and_proves_it(bastion: Bastion, tmp_path: Path) -> None:
+    incident = await incident_of(bastion)
+    target = tmp_path / "case.tar.gz"
+    done = await bastion.run("incident", "bundle", incident, "--output", str(target), "--login", "monitor1")
+    assert done.code == 0, done.err
+    assert done.document["missing"] == {}
+    assert done.document["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert target.stat().st_mode & 0o777 == 0o600
+    files = unpacked(target)
+    manifest = json.loads(files.pop("manifest.json"))
+    assert {each["name"]: each["sha256"] for each in manifest["files"]} == {
+        name: hashlib.sha256(data).hexdigest() for name, data in files.items()
+    }
+    assert manifest["incident_id"] == incident and manifest["made_by"] == "monitor1"
+    entries = [entry(line) for line in files["audit_log.jsonl"].decode().splitlines()]
+    start = Head(entries[0].seq - 1, entries[0].prev_hash)
+    assert verify_chain(entries, start).seq == entries[-1].seq  # I24: the stretch is still a chain
+    trips = [each for each in entries if each.action == "CIRCUIT_BREAKER_TRIP" and each.target == BTC]
+    assert len(trips) == 1
+    evidence = [data for name, data in files.items() if name.startswith("evidence/")]
+    assert trips[0].evidence_sha256 in {hashlib.sha256(data).hexdigest() for data in evidence}
+    assert json.loads(files["redis.json"])["keys"][f"trip:{BTC}"] == "2"
+    assert json.loads(files["verification.json"])["ok"] is True
+
+
+async def test_no_secret_is_bundled(bastion: Bastion, tmp_path: Path) -> None:
+    incident = await incident_of(bastion)
+    target = tmp_path / "case.tar.gz"
+    assert (await bastion.run("incident", "bundle", incident, "--output", str(target))).code == 0
+    everything = b"".join(unpacked(target).values())
+    for login in bastion.platform.settings.logins.values():  # I27
+        for url in (login.redis_url, login.postgres_dsn):
+            password = url.partition("@")[0].rpartition(":")[2]
+            assert password.encode() not in everything
+
+
+async def test_a_store_that_is_away_leaves_a_named_gap(bastion: Bastion, tmp_path: Path) -> None:
+    incident = await incident_of(bastion)
+    target = tmp_path / "case.tar.gz"
+    config = moved(bastion.config, "no-redis.toml", redis=1)
+    away = Bastion(bastion.platform, config, bastion.venue)
+    done = await away.run("incident", "bundle", incident, "--output", str(target))
+    assert done.code == 5
+    assert list(done.document["missing"]) == ["redis.json"]
+    assert json.loads(unpacked(target)["manifest.json"])["missing"] == done.document["missing"]
+
+
+async def test_evidence_that_was_changed_is_named(bastion: Bastion, tmp_path: Path) -> None:
+    incident = await incident_of(bastion)
+    folder = bastion.platform.folder / "evidence" / "transitions"
+
+    async def written() -> bool:
+        return any(BTC in path.read_text() for path in folder.glob("*-OPEN.json"))
+
+    await until(written, 10)
+    [path] = [path for path in folder.glob("*-OPEN.json") if BTC in path.read_text()]
+    path.write_text("{}")
+    target = tmp_path / "case.tar.gz"
+    done = await bastion.run("incident", "bundle", incident, "--output", str(target))
+    assert done.code == 5
+    [(name, why)] = done.document["missing"].items()
+    assert path.name in name and "another SHA-256" in why
+
+
+async def test_refusals_leave_nothing_behind(bastion: Bastion, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "case.tar.gz"
+    target.parent.mkdir()
+    nobody = "00000000-0000-4000-8000-000000000000"
+    done = await bastion.run("incident", "bundle", nobody, "--output", str(target))
+    assert done.code == 4 and nobody in done.err
+    target.write_text("mine")
+    done = await bastion.run("incident", "bundle", nobody, "--output", str(target))
+    assert done.code == 2 and "exists already" in done.err
+    assert target.read_text() == "mine"
+    assert [path.name for path in target.parent.iterdir()] == ["case.tar.gz"]
