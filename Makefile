@@ -59,6 +59,15 @@ circuit-trip: ## ID=… NOTES=… [REASON=operational]: trip a breaker
 	  echo "cockpit is not installed here; python3 runbooks/emergency_trip.py halts with nothing installed" >&2; exit 2; }; \
 	exec "$$command" trip --reason="$$TRIP_REASON" --notes="$$TRIP_NOTES" --yes -- "$$TRIP_ID"
 
+.PHONY: kill-switch
+kill-switch: ## NOTES=…: halt everything, cancel all open orders, flatten all positions
+	@if [ -z "$$TRIP_NOTES" ]; then \
+	  echo "usage: make kill-switch NOTES='what was seen, at least 20 characters'   (safety-admin only)" >&2; exit 2; fi; \
+	command=$(COCKPIT); [ -x "$$command" ] || command=$$(command -v cockpit) || { \
+	  echo "cockpit is not installed here; python3 runbooks/emergency_trip.py halts global with nothing installed" >&2; exit 2; }; \
+	echo "kill switch: trips global, cancels every open order, flattens every position" >&2; \
+	exec "$$command" kill-switch --notes="$$TRIP_NOTES" --yes
+
 .PHONY: lock
 lock: ## resolve the dependencies anew and write both lock files
 	@$(find-python); "$$python" -m venv .lock-venv
