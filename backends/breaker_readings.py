@@ -1,4 +1,4 @@
-"""Raw values of all breakers → readings, reusing what has not changed.
+"""Raw values of all breakers and switches → readings, reusing what has not changed.
 
 Parsing and verifying costs some 150 µs a document, comparing bytes some 100 ns: at rest a thousand breakers
 take a fraction of a millisecond on the event loop, and the first reading is done in slices.
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from backends.signing import KeyRing, read_document
-from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.breakers import GLOBAL, WITHDRAWALS, BreakerId, Catalogue, is_switch
 from cockpit.domain.documents import (
     Document,
     Effective,
@@ -28,6 +28,7 @@ from cockpit.domain.documents import (
 from cockpit.domain.legacy import legacy_agrees
 from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.domain.states import State
+from cockpit.domain.switches import instrument_of
 
 SLICE_S: Final = 0.004
 LEGACY_DOUBT: Final = "circuit_breaker:state does not mirror the global document"
@@ -55,7 +56,7 @@ class Readings:
     def __init__(self, catalogue: Catalogue, keyring: KeyRing) -> None:
         self._catalogue = catalogue
         self._keyring = keyring
-        self._ids = catalogue.ids
+        self._ids = catalogue.everything
         self._turn = asyncio.Lock()
         self._run_id = ""
         self._counters: list[bytes | None] = []
@@ -76,7 +77,8 @@ class Readings:
         events: tuple[StreamEvent, ...],
         stream_note: str | None,
     ) -> BreakerSnapshot:
-        """The snapshot for one reply: all counters, all documents, the legacy key, in catalogue order.
+        """The snapshot for one reply: all counters, all documents, the legacy key, in the order of
+        `Catalogue.everything`.
 
         `run_id` and `now` are the server's. Readings, effective states and their mappings stay the same
         objects while nothing about them changed.
@@ -165,7 +167,7 @@ class Readings:
         self, changed: set[BreakerId], readings: Mapping[BreakerId, Reading], slices: _Slices
     ) -> dict[BreakerId, Effective]:
         folded = dict(self._effective)
-        for name in self._ids if GLOBAL in changed else self._below(changed):
+        for name in self._catalogue.ids if GLOBAL in changed else self._below(changed):
             now = effective(name, readings, self._catalogue)
             if now != folded.get(name):
                 folded[name] = now
@@ -173,7 +175,15 @@ class Readings:
         return folded
 
     def _below(self, changed: set[BreakerId]) -> set[BreakerId]:
-        return changed.union(*(self._catalogue.descendants(name) for name in changed))
+        """The breakers whose effective state these may change: themselves and what stands under them, an
+        instrument where it is a switch of one."""
+        found: set[BreakerId] = set()
+        for name in changed:
+            if not is_switch(name):
+                found |= {name, *self._catalogue.descendants(name)}
+            elif name != WITHDRAWALS:
+                found.add(instrument_of(name))
+        return found
 
 
 def _is_timed(value: Parsed) -> bool:

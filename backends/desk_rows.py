@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from backends.alarm_rows import incident_of, kill_doubt, kill_of, read_paging, trip_page_of
 from backends.desk_parts import UNUSABLE, Part, figure, parsed, read_one, read_rows, unreadable
 from backends.guard_rows import Published, size_limit_of
 from cockpit.domain.audit import EMPTY, Head
@@ -19,7 +20,6 @@ from cockpit.domain.desk import (
     AutomationRow,
     BreakerRow,
     DeskSnapshot,
-    IncidentRow,
     LeaseRow,
     OrderFacts,
     PositionRow,
@@ -52,6 +52,7 @@ class DeskReader:
 
         lease = self._part(row, "lease", read_one(_Lease), None, faults)
         guard = self._part(row, "guard", read_one(Published), None, faults)
+        paging = self._part(row, "paging", read_paging, None, faults)
         return DeskSnapshot(
             server_time=now,
             observed_at=observed_at,
@@ -61,7 +62,7 @@ class DeskReader:
             requests=rows("requests", "request_id", request_of),
             approvals=rows("approvals", "approval_id", _approval),
             runs=rows("runs", "run_id", run_of),
-            incidents=rows("incidents", "incident_id", _incident),
+            incidents=rows("incidents", "incident_id", incident_of),
             lease=lease.at(now) if lease else None,
             audit=rows("audit", "seq", _audit),
             head=self._part(row, "head", _head, EMPTY, faults),
@@ -74,6 +75,9 @@ class DeskReader:
             persons=self._part(row, "persons", _persons, {}, faults),
             guard=guard.at(now) if guard else None,
             size_limits=rows("size_limits", "limit_id", size_limit_of),
+            kills=self._part(row, "kills", read_rows("kills", "kill_id", kill_of, kill_doubt), (), faults),
+            paging=paging.at(now) if paging else None,
+            trip_pages=rows("trip_pages", "event_id", trip_page_of),
             faults=tuple(faults),
         )
 
@@ -206,11 +210,6 @@ def _approval(row: Json) -> ApprovalRow:
         approved_at=_time(row["approved_at"]),
         expires_at=_time(row["expires_at"]),
     )
-
-
-def _incident(row: Json) -> IncidentRow:
-    times = {"opened_at": _time(row["opened_at"]), "acknowledged_at": _moment(row["acknowledged_at"])}
-    return IncidentRow(**{**row, **times})
 
 
 def _audit(row: Json) -> AuditRow:

@@ -6,9 +6,9 @@ Redis says.
     if OrderKind.NEW in decision.permits:
         size = normal_size * decision.size_share
 
-One decision is one round trip: MGET of the counters and documents of the instrument, the strategy
-and all their ancestors with the legacy key, INFO server, TIME. The signature of a document is checked
-once for its bytes. docs/contract.md says the same for other languages.
+One decision is one round trip: MGET of the counters and documents of the instrument, its switches, the
+strategy and all their ancestors with the legacy key, INFO server, TIME. The signature of a document is
+checked once for its bytes. docs/contract.md says the same for other languages.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ import binascii
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from backends.gate_decisions import FREE, PERMITS, Decision, Withdrawals, decided, halt, said_of, words
 from backends.gate_wire import GateUnreadable, packed, server_moment, server_run_id, shaped
 from backends.signing import KeyRing, read_document
-from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
+from cockpit.domain.breakers import GLOBAL, WITHDRAWALS, BreakerId, Catalogue, symbol_of
 from cockpit.domain.documents import (
     MAX_DOCUMENT_BYTES,
     Document,
-    Effective,
-    Epoch,
     MalformedDocument,
     Reading,
     effective,
@@ -43,54 +41,21 @@ from cockpit.domain.documents import (
     read_breaker,
 )
 from cockpit.domain.legacy import legacy_agrees
+from cockpit.domain.modes import Mode, OrderKind
 from cockpit.domain.states import State
+from cockpit.domain.switches import SymbolMode, is_set, surely_set, symbol_mode
+
+__all__ = ["PERMITS", "Decision", "Gate", "Mode", "OrderKind", "Withdrawals"]
 
 LEGACY_KEY: Final = "circuit_breaker:state"
 UNREADABLE: Final = "unreadable"
-_VERDICTS: Final = 4_096
-
-
-class OrderKind(StrEnum):
-    """What an order would do; PROBE is a paper order or another order of a probe run."""
-
-    CANCEL = "cancel"
-    REDUCE_ONLY = "reduce_only"
-    PROBE = "probe"
-    NEW = "new"
-
-
-_HALTED: Final = frozenset({OrderKind.CANCEL, OrderKind.REDUCE_ONLY})
-PERMITS: Final[Mapping[State, frozenset[OrderKind]]] = {
-    State.OPEN: _HALTED,
-    State.HALF_OPEN: _HALTED | {OrderKind.PROBE},
-    State.QUIET_PERIOD: frozenset(OrderKind),
-    State.CLOSED: frozenset(OrderKind),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer for one order.
-
-    `halted_by` is the topmost breaker that imposes `effective_state`, `unreadable: …` where Redis could not
-    be read, or None while CLOSED; `why` says it in words. `size_share` is the share of normal size for
-    orders that add risk: 0 unless CLOSED or QUIET_PERIOD. `epoch` is the instrument's (None where its
-    counter could not be read); `epochs` holds the counter of each breaker that was asked and has one.
-    """
-
-    effective_state: State
-    halted_by: str | None
-    permits: frozenset[OrderKind]
-    size_share: Decimal
-    epoch: Epoch | None
-    epochs: Mapping[BreakerId, int] = field(default_factory=dict)
-    why: str = ""
+_VERDICTS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What one pair of instrument and strategy asks: breakers in the order of their keys, and the packed
-    bytes.
+    """What one pair of instrument and strategy asks: breakers and switches in the order of their keys, and
+    the packed bytes.
     """
 
     targets: tuple[BreakerId, ...]
@@ -131,6 +96,8 @@ class Gate:
         self._timeout_s = timeout_s
         self._questions: dict[tuple[str, str | None], _Question] = {}
         self._everything = self._question(catalogue.ids)
+        self._of_withdrawals = self._question((WITHDRAWALS,))
+        self._held: set[BreakerId] = set()
         self._verdicts: OrderedDict[bytes, Document | MalformedDocument] = OrderedDict()
 
     async def decide(self, instrument: str, strategy: str | None = None) -> Decision:
@@ -144,17 +111,30 @@ class Gate:
             targets = (_full("instrument", instrument), *_optional("strategy", strategy))
             unknown = next((target for target in targets if target not in self._catalogue), None)
             if unknown is not None:
-                return _halt(str(unknown)[:80], "not in the catalogue")
+                return halt(str(unknown)[:80], "not in the catalogue")
             question = self._questions[instrument, strategy] = self._question(targets)
         answer = await self._ask(question)
-        return _halt(answer) if isinstance(answer, str) else self._fold(question.targets, answer)
+        if isinstance(answer, str):
+            return self._unread(question.targets[0], answer)
+        return self._fold(question.targets, answer)
 
     async def survey(self) -> Mapping[BreakerId, Decision]:
         """What `decide` would say of each breaker of the catalogue on its own, from one round trip."""
         answer = await self._ask(self._everything)
         if isinstance(answer, str):
-            return dict.fromkeys(self._catalogue.ids, _halt(answer))
+            return {name: self._unread(name, answer) for name in self._catalogue.ids}
         return {name: self._fold((name,), answer) for name in self._catalogue.ids}
+
+    async def withdrawals(self) -> Withdrawals:
+        """Whether withdrawals may be made, from one round trip. Never raises but for cancellation: what
+        cannot be read is halted (I18)."""
+        answer = await self._ask(self._of_withdrawals)
+        if isinstance(answer, str):
+            return Withdrawals(False, answer, None)
+        reading = answer.readings[WITHDRAWALS]
+        if not is_set(reading):
+            return Withdrawals(True, "withdrawals are permitted", reading.epoch)
+        return Withdrawals(False, f"withdrawals are halted{said_of(reading)}", reading.epoch)
 
     async def _ask(self, question: _Question) -> _Answer | str:
         """The answer, or why there is none."""
@@ -171,7 +151,15 @@ class Gate:
 
     def _question(self, targets: tuple[BreakerId, ...]) -> _Question:
         breakers = tuple(
-            dict.fromkeys(name for target in targets for name in (target, *self._catalogue.ancestors(target)))
+            dict.fromkeys(
+                name
+                for target in targets
+                for name in (
+                    target,
+                    *self._catalogue.ancestors(target),
+                    *self._catalogue.switches_of(target),
+                )
+            )
         )
         keys = [key for name in breakers for key in (f"trip:{name}", f"breaker:{name}")]
         return _Question(targets, breakers, packed([*keys, LEGACY_KEY]))
@@ -202,19 +190,42 @@ class Gate:
                 epochs[name] = counter
             ancestors = self._catalogue.ancestors(name)
             readings[name] = read_breaker(name, self._verdict(raw), counter, run_id, now, ancestors)
-        above = readings[GLOBAL]
-        foreign = above.doubt is None and not legacy_agrees(values[-1], above.document)
+        above = readings.get(GLOBAL)
+        foreign = above is not None and above.doubt is None and not legacy_agrees(values[-1], above.document)
         return _Answer(readings, epochs, foreign)
 
     def _fold(self, targets: Sequence[BreakerId], answer: _Answer) -> Decision:
         readings, epoch = answer.readings, answer.readings[targets[0]].epoch
+        mode = self._mode(targets[0], readings)
         if answer.foreign:
-            return _decision(State.OPEN, GLOBAL, Decimal(0), epoch, answer.epochs, f"{LEGACY_KEY} halts")
+            return decided(State.OPEN, GLOBAL, Decimal(0), epoch, answer.epochs, f"{LEGACY_KEY} halts", mode)
         found = [effective(target, readings, self._catalogue) for target in targets]
         worst = max(found, key=lambda each: each.state.strictness)
         share = min(each.size_share for each in found)
-        why = _words(worst, readings)
-        return _decision(worst.state, worst.halted_by, share, epoch, answer.epochs, why)
+        why = words(worst, readings)
+        if mode.mode is not Mode.NORMAL and worst.halted_by not in self._catalogue.switches_of(targets[0]):
+            why += f"; {mode.symbol} is in {mode.mode.value}"
+        return decided(worst.state, worst.halted_by, share, epoch, answer.epochs, why, mode)
+
+    def _mode(self, target: BreakerId, readings: Mapping[BreakerId, Reading]) -> SymbolMode:
+        """What the switches leave of an instrument. One that is in doubt now stays what it was known to
+        be."""
+        if not self._catalogue.switches_of(target):
+            return FREE
+        return symbol_mode(symbol_of(target), readings, self._known)
+
+    def _known(self, name: BreakerId, reading: Reading | None) -> bool:
+        """Whether a switch is known to be set: by what was read, or, while that is in doubt, by what was read
+        last. Losing Redis loosens no mode."""
+        if surely_set(reading):
+            self._held.add(name)
+        elif not is_set(reading):
+            self._held.discard(name)
+        return name in self._held
+
+    def _unread(self, target: BreakerId, why: str) -> Decision:
+        mode = self._mode(target, {})
+        return decided(State.OPEN, why, Decimal(0), None, {}, why, mode)
 
     def _verdict(self, raw: bytes | None) -> Document | MalformedDocument | None:
         if raw is None or len(raw) > MAX_DOCUMENT_BYTES:
@@ -229,30 +240,6 @@ class Gate:
             if len(self._verdicts) > _VERDICTS:
                 self._verdicts.popitem(last=False)
         return verdict
-
-
-def _decision(
-    state: State,
-    halted_by: str | None,
-    share: Decimal,
-    epoch: Epoch | None,
-    epochs: Mapping[BreakerId, int],
-    why: str,
-) -> Decision:
-    return Decision(state, halted_by, PERMITS[state], share, epoch, epochs, why)
-
-
-def _halt(halted_by: str, why: str = "") -> Decision:
-    return _decision(State.OPEN, halted_by, Decimal(0), None, {}, why or halted_by)
-
-
-def _words(found: Effective, readings: Mapping[BreakerId, Reading]) -> str:
-    if found.halted_by is None:
-        return found.state.label
-    reading = readings[found.halted_by]
-    kept = reading.document
-    said = reading.doubt or (f"{kept.reason}: {kept.notes}" if kept and kept.notes else "")
-    return f"{found.halted_by} is {found.state.label}" + (f" ({said})" if said else "")
 
 
 def _full(scope: str, name: str) -> BreakerId:

@@ -27,10 +27,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from backends.signing import canonical
-from cockpit.domain.breakers import BreakerId, Catalogue
+from cockpit.domain.breakers import BreakerId, Catalogue, is_switch
 from cockpit.domain.documents import parse_counter, rfc3339
 
 EVENTS: Final = "circuit_breaker:events"
+BORN: Final = 1  # the counter that every breaker and switch begins with
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,8 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Epochs:
-    """What Redis said at one moment: `counters` holds every breaker whose counter is one."""
+    """What Redis said at one moment: `counters` holds every breaker whose counter is one, and every switch
+    that was ever set. (Of the others there are thousands on a large platform, and nobody waits for them.)"""
 
     run_id: str
     counters: dict[BreakerId, int]
@@ -85,8 +87,8 @@ class GateAck:
     ) -> None:
         self._redis = redis
         self._gateway = gateway
-        self._names = catalogue.ids
-        self._keys = [f"trip:{name}" for name in catalogue.ids]
+        self._names = catalogue.everything
+        self._keys = [f"trip:{name}" for name in catalogue.everything]
         self._flight = flight
         self._every = timedelta(seconds=every_s)
         self._poll_s = poll_s
@@ -136,7 +138,7 @@ class GateAck:
         counters = {
             name: counter
             for name, raw in zip(self._names, values, strict=True)
-            if (counter := parse_counter(raw)) is not None
+            if (counter := parse_counter(raw)) is not None and (counter > BORN or not is_switch(name))
         }
         read_at = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
         return Epochs(str(info["run_id"]), counters, read_at)

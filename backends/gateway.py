@@ -79,6 +79,32 @@ class VenuePosition:
     mark_price: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A final answer to a cancel-all: the orders' ids. `refused` says why of those that still rest; `why` of
+    the whole, where the gateway let none of it through."""
+
+    cancelled: tuple[str, ...]
+    refused: Mapping[str, str]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """A final answer to a flatten. `refused` says why of symbols, `why` of the whole where none of it was let
+    through."""
+
+    orders: int
+    refused: Mapping[str, str]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    withdrawal_id: str
+    status: str
+
+
 class Gateway:
     """A client of one venue gateway at `url`. Close it, or use it as an asynchronous context."""
 
@@ -153,10 +179,35 @@ class Gateway:
             latency_ms=(time.monotonic() - began) * 1_000,
         )
 
-    async def cancel_all(self) -> tuple[str, ...]:
-        """Cancel what rests at the venue; the ids that it cancelled."""
-        fields = await self._object("POST", "/orders/cancel-all")
-        return tuple(str(order_id) for order_id in _list(fields.get("cancelled")))
+    async def cancel_all(self, symbol: str | None = None, key: str | None = None) -> Cancelled:
+        """Cancel what rests at the venue, of one symbol or of all. The same `key` sent again gets the first
+        answer again and cancels nothing more."""
+        body = None if symbol is None else {"symbol": symbol}
+        try:
+            fields = await self._object("POST", "/orders/cancel-all", body, key)
+        except OrderNotPermitted as refused:
+            return Cancelled((), {}, str(refused))
+        ids = tuple(clean(str(order_id), 100) for order_id in _list(fields.get("cancelled")))
+        return Cancelled(ids, _reasons(fields.get("refused", {})))
+
+    async def flatten(self, key: str | None = None) -> Flattened:
+        """Reduce every position to nothing, by orders that only reduce. The same `key` sent again gets the
+        first answer again and submits nothing."""
+        try:
+            fields = await self._object("POST", "/positions/flatten", None, key)
+        except OrderNotPermitted as refused:
+            return Flattened(0, {}, str(refused))
+        return Flattened(len(_list(fields.get("orders"))), _reasons(fields.get("refused", {})))
+
+    async def withdraw(self, account: str, asset: str, amount: Decimal, key: str | None = None) -> Withdrawn:
+        """Send assets away.
+
+        Raises:
+            OrderNotPermitted: withdrawals are halted, or the request is not one.
+        """
+        body = {"account": account, "asset": asset, "amount": str(amount)}
+        fields = await self._object("POST", "/withdrawals", body, key)
+        return Withdrawn(_required(fields, "withdrawal_id"), _required(fields, "status"))
 
     async def faults(self) -> Mapping[str, object]:
         """The faults in force. Only the demo's plant has this route."""
@@ -168,9 +219,12 @@ class Gateway:
     async def heal(self) -> Mapping[str, object]:
         return await self._object("DELETE", "/faults")
 
-    async def _object(self, method: str, path: str, body: object = None) -> Mapping[str, object]:
+    async def _object(
+        self, method: str, path: str, body: object = None, key: str | None = None
+    ) -> Mapping[str, object]:
+        headers = {} if key is None else {"idempotency-key": key}
         try:
-            response = await self._http.request(method, path, json=body)
+            response = await self._http.request(method, path, json=body, headers=headers)
         except httpx.TimeoutException as error:
             raise _unreachable("no answer in time", sent=method != "GET") from error
         except httpx.HTTPError as error:
@@ -202,6 +256,10 @@ def _list(value: object) -> Sequence[object]:
     if not isinstance(value, list):
         raise _unreachable("it answered without the list that was asked for")
     return value
+
+
+def _reasons(value: object) -> Mapping[str, str]:
+    return {clean(str(name), 100): clean(str(why), 300) for name, why in _mapping(value).items()}
 
 
 def _text(value: object) -> str | None:

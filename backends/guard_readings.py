@@ -24,7 +24,7 @@ SELECT clock_timestamp() AS now, pg_current_snapshot()::text AS cursor,
        EXISTS (SELECT FROM guard_lease WHERE holder = $1 AND term = $2 AND login = session_user
                   AND expires_at > clock_timestamp()) AS holds,
        (SELECT array_agg(DISTINCT classification) FROM incidents
-         WHERE status <> 'resolved' AND classification = ANY ($3::text[])) AS incidents,
+         WHERE status IN ('open', 'acknowledged') AND classification = ANY ($3::text[])) AS incidents,
        (SELECT array_agg(limit_id::text) FROM size_limits
          WHERE limit_id = ANY ($4::uuid[]) AND lifted_at IS NULL) AS limits,
        (SELECT array_agg(limit_id::text) FROM size_limits

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ _FIRINGS: Final = """
 SELECT DISTINCT ON (rule, subject) firing_id, rule, subject, breaker_id, fired_at FROM guard_firings
  WHERE fired_at > clock_timestamp() - interval '1 day' ORDER BY rule, subject, fired_at DESC
 """
+_BREACHES: Final = files("backends").joinpath("sql/breaches.sql").read_text()
 _FIRE: Final = """
 SELECT guard_fire($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
@@ -57,16 +59,41 @@ class FiringRecord:
     title: str
 
 
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One line of reconciliation whose newest runs are mismatches. `runs` are those from the third since the
+    last clean one on: the first made it a breach, unless one was written late; `symbols` are the instruments
+    concerned, where the run says."""
+
+    kind: str
+    symbol: str
+    runs: tuple[str, ...]
+    third_at: datetime
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Breaches:
+    """Every breach at `now`, by the database's clock; `holds`: the term stood at that moment."""
+
+    now: datetime
+    holds: bool
+    found: tuple[Breach, ...]
+
+
 class GuardStore:
-    """An automation login's two connections: one reads, one keeps the lease and records."""
+    """An automation login's connections: one reads, one looks at reconciliation, one keeps the lease and
+    records."""
 
     def __init__(self, dsn: str) -> None:
         self._reader = Session(dsn, command_timeout_s=10, application_name="cockpit guard")
         self._keeper = Session(dsn, command_timeout_s=3, application_name="cockpit guard lease")
+        self._reconciliation = Session(dsn, command_timeout_s=3, application_name="cockpit guard latches")
         self._whole_at = 0.0
 
     async def close(self) -> None:
         await self._reader.close()
+        await self._reconciliation.close()
         await self._keeper.close()
 
     async def take(self, holder: str) -> Term | None:
@@ -143,6 +170,26 @@ class GuardStore:
         if whole:
             self._whole_at = begin
         return rows
+
+    async def breaches(self, term: Term) -> Breaches:
+        """The reconciliation breaches that stand now."""
+        async with self._reconciliation.use() as connection:
+            rows = await connection.fetch(_BREACHES, term.holder, term.number)
+        found = tuple(
+            Breach(row["kind"], row["symbol"], tuple(row["runs"]), row["started_at"], tuple(row["symbols"]))
+            for row in rows
+            if row["runs"]
+        )
+        return Breaches(rows[0]["now"], rows[0]["holds"], found)
+
+    async def recorded(self, firing_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the firings that some guard has recorded, whatever came of them."""
+        async with self._reconciliation.use() as connection:
+            rows = await connection.fetch(
+                "SELECT firing_id::text AS id FROM guard_firings WHERE firing_id = ANY ($1::uuid[])",
+                list(map(UUID, firing_ids)),
+            )
+        return frozenset(row["id"] for row in rows)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Any]:

@@ -241,7 +241,7 @@ def _meta(document: Fields, catalogue: Catalogue) -> Meta:
         if key.startswith("cockpit/") and key not in _ANNOTATIONS:
             raise notes.fault(key, f"no such annotation; known here are {', '.join(_ANNOTATIONS)}")
     try:
-        breaker = catalogue.known(notes.text("cockpit/breaker", right))
+        breaker = catalogue.known_breaker(notes.text("cockpit/breaker", right))
     except (InvalidBreakerId, UnknownBreaker) as error:
         raise notes.fault("cockpit/breaker", f"{error.args[0]}; {right} of the catalogue") from None
     fresh_s = _DEFAULT_FRESH_S

@@ -27,7 +27,10 @@ from cockpit.domain.refusals import Code, Refused
 
 _SQL: Final = files("backends").joinpath("sql")
 _STEPS: Final = tuple(
-    f"{name}.sql" for name in "schema incidents triggers sli guard roles database_rights rights".split()
+    f"{name}.sql"
+    for name in (
+        "schema incidents reconciliation triggers sli guard pager roles database_rights rights".split()
+    )
 )
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
 _PEOPLE: Final = """
@@ -48,7 +51,8 @@ class PostgresAdmin:
         await self._session.close()
 
     async def upgrade(self, catalogue: Catalogue) -> None:
-        """Create or upgrade schema, triggers, groups and rights, and add the catalogue's breakers (OPEN).
+        """Create or upgrade schema, triggers, groups and rights, and add the catalogue's breakers (OPEN)
+        and switches (set).
 
         Raises:
             Refused: the server is older than PostgreSQL 14, or the login does not own the database.
@@ -62,7 +66,7 @@ class PostgresAdmin:
             await connection.executemany(
                 "INSERT INTO breakers (breaker_id, ancestors) VALUES ($1, $2)"
                 " ON CONFLICT (breaker_id) DO UPDATE SET ancestors = excluded.ancestors",
-                [(name, list(catalogue.ancestors(name))) for name in catalogue.ids],
+                [(name, list(catalogue.ancestors(name))) for name in catalogue.everything],
             )
 
     async def note_counters(self, run_id: str, counters: Mapping[BreakerId, int]) -> None:
@@ -75,8 +79,18 @@ class PostgresAdmin:
             )
 
     async def set_service_login(self, service: Service, password: str | None) -> None:
-        """Make or renew a service's login, which bears its name. None keeps an existing login's password."""
+        """Make or renew a service's login, which bears its name. None keeps an existing login's password.
+
+        Raises:
+            Refused: a person has that login, from when there was no such service.
+        """
         async with self._transaction() as connection:
+            if await connection.fetchval("SELECT count(*) FROM operators WHERE login = $1", service.value):
+                raise Refused(
+                    Code.DENIED,
+                    f"The login {service.value} is a person's, and a service's from now on.",
+                    "Give that person a login of another name; the owner ends this one in the database.",
+                )
             await make_login(connection, service.value, password, TERMS[service])
 
     async def has_login(self, name: str) -> bool:

@@ -17,7 +17,7 @@ from cockpit.domain.refusals import Code, Refused
 _SQL: Final = files("backends").joinpath("sql")
 _LOGIN: Final = _SQL.joinpath("login.sql").read_text()
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
-_RESERVED: Final = frozenset({"owner", "authority", "gateway", "postgres", "public", "none", "default"})
+_RESERVED: Final = frozenset({"owner", "authority", "gateway", "pager", "postgres", "public", "none", "default"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ TERMS: Final[Mapping[Role | Service, Terms]] = {
     Role.MONITORING_READ: _READER,
     Service.AUTHORITY: Terms(("cockpit_authority",), 20, "15s", "2s", "15s"),
     Service.GATEWAY: Terms(("cockpit_gateway",), 10, "10s", "2s", "10s"),
+    Service.PAGER: Terms(("cockpit_pager",), 6, "10s", "2s", "10s"),
 }
 
 

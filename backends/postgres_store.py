@@ -19,7 +19,9 @@ from uuid import UUID
 
 from backends.audit_log import load_entries
 from backends.desk_rows import DeskReader, anchor_of, order_filter, request_of, run_of
+from backends.incident_store import IncidentStore
 from backends.postgres_session import Session
+from backends.triage_store import TriageStore
 from cockpit.domain.audit import Entry
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import AnchorRow, DeskSnapshot, OrderFigures, OverLimit, RequestRow, RunRow
@@ -48,7 +50,7 @@ class SignedBytes(Protocol):
     def signature(self) -> str: ...
 
 
-class PostgresStore:
+class PostgresStore(IncidentStore, TriageStore):
     """One login's view of Postgres. Safe to share between tasks."""
 
     def __init__(self, dsn: str, command_timeout_s: float = 5.0) -> None:
@@ -209,6 +211,14 @@ class PostgresStore:
             )
         return run_of({**row, "results": results})
 
+    async def kill_reviewed(self, kill_id: str) -> bool:
+        """Whether a kill switch is recorded and its review approved."""
+        row = await self._row(
+            "SELECT EXISTS (SELECT FROM kill_switches WHERE kill_id = $1 AND reviewed_at IS NOT NULL) AS yes",
+            UUID(kill_id),
+        )
+        return bool(row["yes"])
+
     async def order_figures(self, breakers: Sequence[BreakerId], window_s: float) -> OrderFigures:
         """Orders placed in the last `window_s` seconds on these breakers; all, where one is global or a
         component (whatever stands below it may be concerned) or none is given."""
@@ -217,12 +227,12 @@ class PostgresStore:
         return OrderFigures(row["orders"], row["rejected"], row["p95_ms"])
 
     async def open_criticals(self, window_s: float) -> Sequence[str]:
-        """Titles of unacknowledged P0 and P1 incidents opened in the last `window_s` seconds; a person's own
-        trip is none."""
+        """Titles of unacknowledged P0 and P1 incidents whose clock began in the last `window_s` seconds; a
+        person's own trip is none."""
         rows = await self._rows(
             "SELECT title FROM incidents"
             " WHERE severity IN ('P0', 'P1') AND status = 'open' AND source NOT IN ('trip', 'override')"
-            " AND opened_at > statement_timestamp() - make_interval(secs => $1) ORDER BY opened_at "
+            " AND alarm_at > statement_timestamp() - make_interval(secs => $1) ORDER BY alarm_at "
             "DESC LIMIT 20",
             window_s,
         )

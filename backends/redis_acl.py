@@ -20,12 +20,17 @@ _READS: Final = (
 _EVENT: Final = "(+xadd ~circuit_breaker:events)"
 _RULES: Final[dict[Role | Service, str]] = {
     Role.MONITORING_READ: _READS,
-    Role.OPERATOR_ACT: (f"{_READS} (+incr ~trip:component:* ~trip:instrument:* ~trip:strategy:*) {_EVENT}"),
+    Role.OPERATOR_ACT: (
+        f"{_READS} (+incr ~trip:component:* ~trip:instrument:* ~trip:strategy:*"
+        f" ~trip:cancel_only:* ~trip:soft_halt:* ~trip:hard_halt:* ~trip:latch:*) {_EVENT}"
+    ),
     Role.AUTOMATION_ROLE: (
-        f"{_READS} (+incr ~trip:component:execution ~trip:instrument:* ~trip:strategy:*) {_EVENT}"
+        f"{_READS} (+incr ~trip:component:execution ~trip:instrument:* ~trip:strategy:* ~trip:latch:*)"
+        f" {_EVENT}"
     ),
     Role.SAFETY_ADMIN: f"{_READS} (+incr ~trip:*) {_EVENT} (+set ~circuit_breaker:state)",
     Service.GATEWAY: f"{_READS} (+set ~gate:ack:*)",
+    Service.PAGER: _CONNECTION,  # its work lies in Postgres alone
     # A script's commands are checked one by one, its declared keys all together: hence the wide selector
     # that holds nothing but EVALSHA. DEL is for a stream that takes no entry any more.
     Service.AUTHORITY: (
@@ -58,6 +63,7 @@ _U: Final = Role.AUTOMATION_ROLE
 _S: Final = Service.AUTHORITY
 _G: Final = Service.GATEWAY
 _ALL: Final = frozenset((*Role, *Service))
+_READERS: Final = _ALL - {Service.PAGER}
 
 CHECKS: Final[Sequence[Check]] = tuple(
     (tuple(command.split()), frozenset(allowed))
@@ -67,6 +73,17 @@ CHECKS: Final[Sequence[Check]] = tuple(
         ("INCR trip:component:ingest", (_A, _O, _S)),
         ("INCR trip:instrument:BTC-USD", (_A, _O, _U, _S)),
         ("INCR trip:strategy:meanrev", (_A, _O, _U, _S)),
+        ("INCR trip:cancel_only:BTC-USD", (_A, _O, _S)),
+        ("INCR trip:soft_halt:BTC-USD", (_A, _O, _S)),
+        ("INCR trip:hard_halt:BTC-USD", (_A, _O, _S)),
+        ("INCR trip:latch:BTC-USD", (_A, _O, _U, _S)),
+        ("INCR trip:withdrawals", (_A, _S)),
+        ("INCR trip:withdrawals:BTC-USD", (_A, _S)),
+        ("SET trip:withdrawals 1", ()),
+        ("DECR trip:withdrawals", ()),
+        ("DEL trip:latch:BTC-USD", ()),
+        ("SET breaker:withdrawals x", (_S,)),
+        ("SET breaker:hard_halt:BTC-USD x", (_S,)),
         ("INCR breaker:global", ()),
         ("INCR authority:term", ()),
         ("INCRBY trip:instrument:BTC-USD 5", (_S,)),
@@ -126,13 +143,13 @@ CHECKS: Final[Sequence[Check]] = tuple(
         ("KEYS *", ()),
         ("PUBLISH c x", ()),
         ("WAIT 1 1", ()),
-        ("GET trip:global", _ALL),
-        ("GET circuit_breaker:state", _ALL),
-        ("GET gate:ack:plant", _ALL),
+        ("GET trip:global", _READERS),
+        ("GET circuit_breaker:state", _READERS),
+        ("GET gate:ack:plant", _READERS),
         ("GET authority:term", (_S,)),
         ("GET other", ()),
-        ("XREVRANGE circuit_breaker:events + - COUNT 1", _ALL),
-        ("ZREVRANGE circuit_breaker:history 0 1", _ALL),
+        ("XREVRANGE circuit_breaker:events + - COUNT 1", _READERS),
+        ("ZREVRANGE circuit_breaker:history 0 1", _READERS),
         ("INFO server", _ALL),
         ("TIME", _ALL),
         ("ROLE", _ALL),

@@ -109,7 +109,7 @@ class AuthorityRedis:
         self._line, self._trips, self._events = Line(url), Line(url), Line(url)
         self._catalogue = catalogue
         self._gateways = tuple(gateways)
-        names = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.ids]
+        names = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything]
         acks = [ACK_KEY + name for name in self._gateways]
         self._values: Command = ("MGET", *names, LEGACY_KEY, TERM_KEY, *acks)
 
@@ -140,7 +140,8 @@ class AuthorityRedis:
         values, info, now, facts, appendfsync = map(checked, replies)
         if not isinstance(values, list):
             raise StoreUnreachable(REDIS, "MGET answered nonsense")
-        size, ids = len(self._catalogue), self._catalogue.ids
+        ids = self._catalogue.everything
+        size = len(ids)
         return AuthorityView(
             run_id=server_run_id(info),
             server_time=server_time(now),

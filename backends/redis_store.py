@@ -58,7 +58,7 @@ class RedisStore:
         self._catalogue = catalogue
         self._readings = Readings(catalogue, keyring)
         self._login = ""
-        keys = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.ids]
+        keys = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything]
         self._values: Command = ("MGET", *keys, LEGACY_KEY)
         self._events_paused_until = 0.0
 
@@ -83,7 +83,7 @@ class RedisStore:
         return (time.perf_counter() - begin) * 1_000
 
     async def snapshot(self) -> BreakerSnapshot:
-        """Every breaker under the epoch rule, in one round trip.
+        """Every breaker and switch under the epoch rule, in one round trip.
 
         One MGET reads all values at one instant. A MULTI around it would add nothing, and a full Redis
         refuses even reads inside one. The clock is read after the values, which can only end a probe run.

@@ -29,9 +29,17 @@ SELECT
         FROM probe_runs WHERE started_at > statement_timestamp() - interval '1 hour'
         ORDER BY started_at DESC LIMIT 50) p)::text AS runs,
     (SELECT json_agg(i ORDER BY i.opened_at DESC) FROM (
-        SELECT incident_id, opened_at, severity, classification, title, status, source, breaker_id, owner,
-               acknowledged_at, acknowledged_by
-        FROM incidents WHERE status <> 'resolved' ORDER BY opened_at DESC LIMIT 100) i)::text AS incidents,
+        -- However many wait, what is grave and unacknowledged is among them.
+        (SELECT incident_id, opened_at, severity, classification, left(title, 500) AS title, status, source, breaker_id,
+                owner, acknowledged_at, acknowledged_by, alarm_at, snoozed_until, last_event_at, opened_by, breakers,
+                slos, run_id, run_incident
+         FROM incidents WHERE status = 'open' AND severity IN ('P0', 'P1') ORDER BY opened_at DESC LIMIT 100)
+        UNION ALL
+        (SELECT incident_id, opened_at, severity, classification, left(title, 500), status, source, breaker_id,
+                owner, acknowledged_at, acknowledged_by, alarm_at, snoozed_until, last_event_at, opened_by, breakers,
+                slos, run_id, run_incident
+         FROM incidents WHERE status IN ('open', 'acknowledged') AND NOT (status = 'open' AND severity IN ('P0', 'P1'))
+         ORDER BY opened_at DESC LIMIT 100)) i)::text AS incidents,
     (SELECT row_to_json(l) FROM (
         SELECT holder, term, renewed_at, expires_at, status FROM authority_lease) l)::text AS lease,
     (SELECT json_agg(e ORDER BY e.seq DESC) FROM (
@@ -77,6 +85,29 @@ SELECT
     (SELECT json_agg(z ORDER BY z.set_at DESC) FROM (
         SELECT limit_id, breaker_id, share::text, source, rule, notes, login, set_at
         FROM size_limits WHERE lifted_at IS NULL ORDER BY set_at DESC LIMIT 100) z)::text AS size_limits,
+    (SELECT json_agg(k ORDER BY k.started_at DESC) FROM (
+        SELECT kill_id, redis_run_id, counter, login, notes, started_at,
+               (SELECT json_agg(t ORDER BY t.at, t.step_id) FROM (
+                   SELECT step_id, step, outcome, details, login, at
+                   FROM kill_steps WHERE kill_steps.kill_id = kill_switches.kill_id
+                   ORDER BY at DESC LIMIT 100) t) AS steps
+        FROM kill_switches WHERE reviewed_at IS NULL ORDER BY started_at DESC LIMIT 10) k)::text AS kills,
+    paging_state()::text AS paging,
+    (SELECT json_agg(y) FROM (
+        SELECT split_part(i.dedup_key, ':', 2) AS event_id, i.incident_id, o.outbox_id IS NOT NULL AS queued,
+               coalesce(o.unsent, '') AS unsent, v.*
+        FROM incidents i
+        LEFT JOIN LATERAL (SELECT outbox_id, unsent FROM outbox WHERE outbox.incident_id = i.incident_id
+                               AND event = 'trigger' ORDER BY outbox_id LIMIT 1) o ON true
+        LEFT JOIN LATERAL (
+            SELECT json_agg(receiver ORDER BY delivered_at) FILTER (WHERE delivered_at IS NOT NULL) AS receivers,
+                   json_agg(receiver ORDER BY receiver) FILTER (WHERE delivered_at IS NULL) AS waiting,
+                   max(attempts) AS attempts, max(left(last_error, 300)) AS last_error,
+                   min(delivered_at) AS delivered_at
+            FROM page_deliveries d WHERE d.outbox_id = o.outbox_id) v ON true
+        WHERE i.opened_at > statement_timestamp() - interval '1 hour'
+          AND (i.dedup_key LIKE 'trip:%' OR i.dedup_key LIKE 'kill:%')
+        ORDER BY i.opened_at DESC LIMIT 50) y)::text AS trip_pages,
     (SELECT json_object_agg(login, person_id) FROM operators WHERE revoked_at IS NULL)::text AS persons,
     (SELECT max(taken_at) FROM reset_slots) AS last_reset_at,
     (SELECT count(*) FROM requests WHERE status IN ('new', 'committing')) AS queue

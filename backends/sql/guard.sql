@@ -172,6 +172,7 @@ BEGIN
         SELECT incident_id INTO known FROM public.incidents
          WHERE source = 'guard' AND status = 'open' AND split_part(dedup_key, ':', 2) = p_rule
            AND severity <= p_severity AND (title LIKE 'NOT HALTED%' OR p_title NOT LIKE 'NOT HALTED%')
+           AND (p_breaker_id NOT LIKE 'latch:%' OR breaker_id = p_breaker_id)  -- each instrument's latch has its own
          ORDER BY opened_at DESC LIMIT 1;
         -- No guard has so many rules: a login that invents them drowns nobody in incidents and pages.
         IF known IS NULL AND 30 <= (SELECT count(*) FROM public.incidents WHERE source = 'guard'
@@ -181,15 +182,21 @@ BEGIN
         END IF;
         IF known IS NULL THEN
             page := 'guard:' || p_rule || ':' || p_firing_id;
-            INSERT INTO public.incidents (severity, classification, title, source, breaker_id, dedup_key)
-            VALUES (p_severity, p_classification, p_title, 'guard', p_breaker_id, page) RETURNING incident_id INTO known;
-            INSERT INTO public.outbox (dedup_key, incident_id, severity, title, details)
-            VALUES (page, known, p_severity, p_title, jsonb_build_object(
+            INSERT INTO public.incidents
+                   (severity, classification, title, source, breaker_id, breakers, dedup_key, opened_by)
+            VALUES (p_severity, p_classification, p_title, 'guard', p_breaker_id,
+                    CASE WHEN p_breaker_id LIKE 'latch:%' THEN ARRAY['instrument:' || split_part(p_breaker_id, ':', 2)]
+                         ELSE '{}' END, page, session_user)
+            RETURNING incident_id INTO known;
+            INSERT INTO public.outbox (dedup_key, incident_id, event, severity, title, details)
+            VALUES (page, known, 'trigger', p_severity, p_title, jsonb_build_object(
                 'rule', p_rule, 'aim', p_aim, 'breaker_id', p_breaker_id, 'subject', p_subject, 'value', p_value,
                 'threshold', p_threshold, 'samples', p_samples, 'firing_id', p_firing_id));
         END IF;
-        INSERT INTO public.incident_events (incident_id, kind, actor, notes)
-        VALUES (known, 'fired', session_user, p_title);
+        UPDATE public.incidents SET last_event_at = clock_timestamp() WHERE incident_id = known;
+        INSERT INTO public.incident_events (incident_id, kind, actor, notes, details)
+        VALUES (known, 'fired', session_user, p_title, jsonb_build_object(
+            'rule', p_rule, 'firing_id', p_firing_id, 'subject', p_subject, 'value', p_value, 'threshold', p_threshold));
     END IF;
     PERFORM pg_notify('cockpit_change', 'guard');
     RETURN true;

@@ -4,9 +4,9 @@
 -- dedup_key: at most one unresolved incident has it. A standing condition's key (slo:…, latch:…) is given free when
 -- its incident is resolved, by adding the incident's id to it; of what happens once (trip:…, run:…) it stays.
 ALTER TABLE incidents
-    ADD COLUMN IF NOT EXISTS alarm_at      timestamptz NOT NULL DEFAULT clock_timestamp(), -- its acknowledgement clock began
+    ADD COLUMN IF NOT EXISTS alarm_at      timestamptz,      -- its acknowledgement clock began
     ADD COLUMN IF NOT EXISTS snoozed_until timestamptz,      -- warns nobody until then; its clocks go on
-    ADD COLUMN IF NOT EXISTS last_event_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ADD COLUMN IF NOT EXISTS last_event_at timestamptz,
     ADD COLUMN IF NOT EXISTS opened_by     text NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS root_cause    text,
     ADD COLUMN IF NOT EXISTS resolved_by   text,
@@ -16,6 +16,14 @@ ALTER TABLE incidents
     ADD COLUMN IF NOT EXISTS run_id        text,             -- the run folder that reported it
     ADD COLUMN IF NOT EXISTS run_incident  text,             -- its id there
     ADD COLUMN IF NOT EXISTS run_ack_due   boolean NOT NULL DEFAULT false; -- acknowledged here, not yet written there
+-- Incidents of before there was such a clock: it began when they were opened.
+UPDATE incidents SET alarm_at = opened_at WHERE alarm_at IS NULL;
+UPDATE incidents SET last_event_at = coalesce(acknowledged_at, opened_at) WHERE last_event_at IS NULL;
+ALTER TABLE incidents
+    ALTER COLUMN alarm_at SET DEFAULT clock_timestamp(),
+    ALTER COLUMN alarm_at SET NOT NULL,
+    ALTER COLUMN last_event_at SET DEFAULT clock_timestamp(),
+    ALTER COLUMN last_event_at SET NOT NULL;
 CREATE INDEX IF NOT EXISTS incidents_opened ON incidents (opened_at DESC);
 CREATE INDEX IF NOT EXISTS incidents_run ON incidents (run_id, run_incident) WHERE run_id IS NOT NULL;
 DO $$
@@ -27,6 +35,11 @@ END $$;
 -- Merged is over too.
 DROP INDEX IF EXISTS incidents_unresolved;
 CREATE INDEX IF NOT EXISTS incidents_alive ON incidents (opened_at DESC) WHERE status IN ('open', 'acknowledged');
+-- In the orders of panel 3: ten thousand are listed without sorting them.
+CREATE INDEX IF NOT EXISTS incidents_worst ON incidents ((status = 'acknowledged'), severity, alarm_at, incident_id)
+    WHERE status IN ('open', 'acknowledged');
+CREATE INDEX IF NOT EXISTS incidents_over ON incidents ((coalesce(resolved_at, opened_at)) DESC, incident_id)
+    WHERE status IN ('resolved', 'merged');
 
 -- The story: added to, never changed. What a person did names its entry in the audit chain.
 ALTER TABLE incident_events
@@ -96,6 +109,17 @@ CREATE TABLE IF NOT EXISTS page_deliveries (
     last_error      text,
     PRIMARY KEY (outbox_id, receiver)
 );
+
+-- How far the authority has read each file of the run folders and audit logs. inode and mark tell the file again.
+CREATE TABLE IF NOT EXISTS run_offsets (
+    path       text PRIMARY KEY,                  -- RUN/FILE or audit_logs/FILE
+    inode      text NOT NULL,
+    read_to    bigint NOT NULL,
+    mark       bytea NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS incidents_run_acks ON incidents (incident_id) WHERE run_ack_due;
+CREATE INDEX IF NOT EXISTS incidents_logged ON incidents (run_incident) WHERE source = 'audit-log';
 
 -- The trading side's own record of its data.
 CREATE TABLE IF NOT EXISTS daily_bars (

@@ -18,7 +18,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO cockpit_authority;
 GRANT INSERT ON audit_log, audit_anchors, reset_slots TO cockpit_authority;
 GRANT INSERT, UPDATE ON approvals, probe_runs, commits, authority_lease, breakers, incidents TO cockpit_authority;
 GRANT INSERT ON incident_events, kill_steps, outbox TO cockpit_authority;
-GRANT INSERT, UPDATE ON incident_actions TO cockpit_authority;
+GRANT INSERT, UPDATE ON incident_actions, run_offsets TO cockpit_authority;
 GRANT INSERT (kill_id, redis_run_id, counter, login, notes) ON kill_switches TO cockpit_authority;
 GRANT UPDATE (reviewed_at, reviewed_by, review, approved_by, audit_seq) ON kill_switches TO cockpit_authority;
 GRANT UPDATE (seq, chain_hash) ON audit_head TO cockpit_authority;
@@ -34,7 +34,7 @@ GRANT UPDATE (reverted_at, reverted_by) ON slo_exclusions TO cockpit_authority;
 
 -- The trading side writes its own tables, and reads who halts it.
 GRANT SELECT, INSERT, UPDATE ON recent_orders, positions, automations, reconciliation_runs TO cockpit_gateway;
-GRANT DELETE ON recent_orders TO cockpit_gateway;  -- it forgets old orders
+GRANT DELETE ON recent_orders, daily_bars TO cockpit_gateway;  -- it forgets old orders; its source takes bars back
 GRANT SELECT, INSERT ON sli_samples, quality_cycles TO cockpit_gateway;
 GRANT SELECT, INSERT, UPDATE ON daily_bars TO cockpit_gateway;
 GRANT SELECT ON breakers, authority_lease TO cockpit_gateway;
@@ -62,6 +62,17 @@ BEGIN
         EXECUTE format('GRANT cockpit_guard TO %I', automation);
     END LOOP;
 END $$;
+
+-- The pager: what its functions do, and nothing else. How paging stands everybody may see.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM cockpit_pager;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM cockpit_pager;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM cockpit_pager;
+GRANT USAGE ON SCHEMA public TO cockpit_pager;
+GRANT EXECUTE ON FUNCTION pager_sign(text, text[], text, text[]), pager_end(text), pager_spread(text[], text[]),
+    pager_claim(text, int, double precision, boolean),
+    pager_record(text, bigint, int, boolean, text, text, double precision, double precision, double precision)
+    TO cockpit_pager;
+GRANT EXECUTE ON FUNCTION paging_state() TO cockpit_people;
 
 -- What PostgreSQL gives to everyone beyond tables: large objects fill a disk; other databases give room for more.
 -- Only a superuser may take these back, and a managed server's owner is none.

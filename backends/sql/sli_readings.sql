@@ -236,7 +236,7 @@ SELECT asked.id, moment.at, newest.observed_at AS newest_at, newest.value, least
        newest.observed_at IS NULL
        AND (EXISTS (SELECT FROM sli_samples s WHERE s.sli = asked.sli AND s.observed_at <= 'epoch')
             OR EXISTS (SELECT FROM sli_samples s WHERE s.sli = asked.sli AND s.observed_at > asked.at)) AS odd_times,
-       (SELECT coalesce(extract(epoch FROM moment.at - min(opened_at)) / 60, 0)::double precision FROM incidents
+       (SELECT coalesce(extract(epoch FROM moment.at - min(alarm_at)) / 60, 0)::double precision FROM incidents
          WHERE severity IN ('P0', 'P1') AND status = 'open' AND source <> 'trip') AS unacknowledged_min,
        (SELECT count(*) FROM sli_samples s
          WHERE s.sli = asked.sli AND s.observed_at > asked.at - interval '3600 s' AND s.observed_at <= asked.at

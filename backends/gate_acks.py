@@ -1,0 +1,64 @@
+"""What the gateways have published in `gate:ack:<gateway>`, as a person's login may read it.
+
+What is missing, malformed or of another gateway is left out: it acknowledges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from backends.redis_connection import TIMEOUT_S, Line
+from backends.redis_keys import ACK_KEY
+from backends.redis_replies import REDIS
+from cockpit.domain.breakers import GLOBAL
+from cockpit.domain.documents import MAX_COUNTER
+from cockpit.domain.kill import Ack
+from cockpit.domain.refusals import StoreUnreachable
+
+_MOST_BYTES = 4_000_000
+
+
+class GateAcks:
+    """Reads what `gateways` acknowledge, over a connection of its own.
+
+    Raises:
+        BadRedisUrl: `url` cannot be used.
+    """
+
+    def __init__(self, url: str, gateways: Sequence[str], timeout_s: float = TIMEOUT_S) -> None:
+        self._line = Line(url, timeout_s)
+        self._gateways = tuple(gateways)
+
+    async def of_global(self) -> Mapping[str, Ack]:
+        """Each gateway's word on `global`.
+
+        Raises:
+            Refused, StoreUnreachable: they could not be read.
+        """
+        if not self._gateways:
+            return {}
+        values = await self._line.command("MGET", *(ACK_KEY + name for name in self._gateways))
+        if not isinstance(values, list) or len(values) != len(self._gateways):
+            raise StoreUnreachable(REDIS, "MGET answered nonsense")
+        found = {name: parse_ack(name, raw) for name, raw in zip(self._gateways, values, strict=True)}
+        return {name: ack for name, ack in found.items() if ack is not None}
+
+    async def close(self) -> None:
+        await self._line.close()
+
+
+def parse_ack(gateway: str, raw: object) -> Ack | None:
+    """One gateway's word; None where it is none."""
+    if not isinstance(raw, bytes) or len(raw) > _MOST_BYTES:
+        return None
+    try:
+        fields = json.loads(raw)
+        run_id, counter = fields["run_id"], fields["epochs"].get(GLOBAL)
+        named = fields["gateway"] == gateway
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not named or not isinstance(run_id, str) or not run_id:
+        return None
+    whole = isinstance(counter, int) and not isinstance(counter, bool) and 0 < counter <= MAX_COUNTER
+    return Ack(run_id, counter if whole else None)

@@ -1,0 +1,167 @@
+"""Reconciliation as it is stored: every line of it, and clean cycles of one instrument.
+
+Each is one statement. What runs count as is said once, by the view `reconciliation_judged`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, Final
+
+from backends.desk_parts import UNUSABLE, figure, parsed
+from backends.postgres_session import Session
+from cockpit.domain.documents import parse_rfc3339
+from cockpit.domain.reconciliation import (
+    CLEAN_WANTED,
+    MOST_COUNTED,
+    CleanCycles,
+    Kind,
+    Line,
+    Mismatch,
+    ReconRun,
+    ReconSnapshot,
+    Verdict,
+    clean_cycles_of,
+)
+from cockpit.domain.text import clean
+
+_LINES: Final = files("backends").joinpath("sql/reconciliation_lines.sql").read_text()
+_CLEAN_CYCLES: Final = files("backends").joinpath("sql/clean_cycles.sql").read_text()
+MOST_LINES: Final = 300
+_CHUNK: Final = 20  # lines decoded between two turns of the event loop
+_MOST_FAULTS: Final = 10
+
+
+class ReconciliationStore:
+    """One login's own connection for reconciliation. Safe to share between tasks.
+
+    Every method raises `StoreUnreachable` or `Refused`: what could not be read is unknown, never clean.
+    """
+
+    def __init__(self, dsn: str, command_timeout_s: float = 5.0) -> None:
+        self._session = Session(
+            dsn,
+            command_timeout_s=command_timeout_s,
+            application_name="cockpit reconciliation",
+            prepare=_without_jit,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def reconciliations(self) -> ReconSnapshot:
+        """Every line, worst kinds of rows included."""
+        async with self._session.use() as connection:
+            return await reconciliations(connection)
+
+    async def clean_cycles(self, symbol: str, since: datetime) -> CleanCycles:
+        """As the authority counts them before it releases a latch that was set at `since`."""
+        async with self._session.use() as connection:
+            return await clean_cycles(connection, symbol, since)
+
+
+async def reconciliations(connection: Any) -> ReconSnapshot:
+    """Every line of reconciliation, through any login's asyncpg connection."""
+    begin = time.perf_counter()
+    rows = await connection.fetch(_LINES, MOST_LINES + 1, MOST_COUNTED)
+    latency_ms = (time.perf_counter() - begin) * 1_000
+    lines: list[Line] = []
+    faults: list[str] = []
+    for place, row in enumerate(rows[:MOST_LINES]):
+        if place % _CHUNK == _CHUNK - 1:
+            await asyncio.sleep(0)
+        if row["kind"] is not None:
+            _take(row, lines, faults)
+    if len(rows) > MOST_LINES:
+        faults.insert(0, f"only {MOST_LINES} kinds and instruments are shown, there are more")
+    more = len(faults) - _MOST_FAULTS
+    said = (*faults[:_MOST_FAULTS], *([f"{more} more like it"] if more > 0 else []))
+    order = list(Kind)
+    lines.sort(key=lambda each: (each.symbol, order.index(each.kind)))
+    return ReconSnapshot(rows[0]["at"], tuple(lines), said, latency_ms)
+
+
+async def clean_cycles(connection: Any, symbol: str, since: datetime) -> CleanCycles:
+    """How many clean cycles in a row `symbol` has had, of runs begun after `since`. A failed query raises."""
+    rows = await connection.fetch(_CLEAN_CYCLES, symbol, since, MOST_COUNTED)
+    return clean_cycles_of([(row["name"], row["clean"]) for row in rows], CLEAN_WANTED)
+
+
+def _take(row: Mapping[str, Any], lines: list[Line], faults: list[str]) -> None:
+    """Add the row's line, and what of it cannot be used."""
+    named = clean(f"{row['kind']} {row['symbol'] or 'of no instrument'}", 80)
+    if row["kind"] not in tuple(Kind):
+        faults.append(f"{named}: no such kind of reconciliation is known; its runs are not counted")
+        return
+    doubted = (row["doubted"] or 0) + row["future"]
+    if row["future"]:
+        many = "1000 or more" if row["future"] == 1_000 else row["future"]
+        faults.append(f"{named}: {many} of its runs lie in the future: they count as unknown")
+    elif doubted:
+        faults.append(f"{named}: {doubted} of the last day's runs are malformed: they count as unknown")
+    if row["last"] is None:
+        faults.append(f"{named}: none of its runs has a possible time")
+        return
+    try:
+        last = _run(row, row["last"], named, faults)
+        same = row["last_known"] is None or last.verdict is not Verdict.UNKNOWN
+        last_known = None if row["last_known"] is None else last
+        if not same:
+            last_known = _run(row, row["last_known"], named, faults)
+    except UNUSABLE as error:
+        faults.append(f"{named}: its newest run cannot be read ({type(error).__name__})")
+        return
+    lines.append(
+        Line(
+            kind=last.kind,
+            symbol=last.symbol,
+            last=last,
+            consecutive=row["consecutive"],
+            clean=0 if row["future"] else row["clean"],
+            passed=row["passed"] or 0,
+            failed=row["failed"] or 0,
+            unknown=(row["unknown"] or 0) + row["future"],
+            last_known=last_known,
+        )
+    )
+
+
+def _run(row: Mapping[str, Any], text: str, named: str, faults: list[str]) -> ReconRun:
+    held = parsed(text)
+    mismatches, unreadable = [], 0
+    for each in held["mismatches"] or ():
+        try:
+            mismatches.append(_mismatch(each))
+        except UNUSABLE:
+            unreadable += 1
+    if unreadable:
+        faults.append(f"{named}: {unreadable} of a run's mismatches cannot be read")
+    if held["doubt"]:
+        faults.append(f"{named}: the newest run counts as unknown: {held['doubt']}")
+    finished = held["finished_at"]
+    return ReconRun(
+        run_id=held["run_id"],
+        kind=Kind(row["kind"]),
+        symbol=clean(row["symbol"], 100),
+        verdict=Verdict(held["verdict"]),
+        started_at=parse_rfc3339(held["started_at"]),
+        finished_at=None if finished is None else parse_rfc3339(finished),
+        mismatches=tuple(mismatches),
+        unlisted=(held["listed"] or 0) - len(mismatches),
+        engine_seq=held["engine_seq"],
+        ledger_seq=held["ledger_seq"],
+        doubt=held["doubt"] or "",
+    )
+
+
+def _mismatch(fields: Mapping[str, Any]) -> Mismatch:
+    name = fields.get("id") or fields.get("symbol") or "without a name"
+    return Mismatch(clean(str(name), 80), figure(fields["venue"]), figure(fields["books"]))
+
+
+async def _without_jit(connection: Any) -> None:
+    await connection.execute("SET jit = off")
