@@ -46,6 +46,7 @@ _SWITCHES: Final = frozenset(
 )
 OF_A_SYMBOL: Final = (Scope.CANCEL_ONLY, Scope.SOFT_HALT, Scope.HARD_HALT, Scope.LATCH)
 """The switches of each instrument, in the order in which they are shown and stored."""
+_STRICTEST_FIRST: Final = (Scope.HARD_HALT, Scope.SOFT_HALT, Scope.CANCEL_ONLY, Scope.LATCH)
 _UNNAMED: Final = (Scope.GLOBAL, Scope.WITHDRAWALS)
 
 
@@ -120,10 +121,14 @@ class Catalogue:
             self._children[parent] = (*self._children.get(parent, ()), child)
         self._ancestors = {name: self._walk_up(name) for name in (GLOBAL, *checked)}
         self.ids: tuple[BreakerId, ...] = (GLOBAL, *self.descendants(GLOBAL))
-        symbols = [symbol_of(name) for name in self.ids if scope_of(name) is Scope.INSTRUMENT]
+        self._switches = {
+            name: tuple(switch_of(scope, symbol_of(name)) for scope in _STRICTEST_FIRST)
+            for name in self.ids
+            if scope_of(name) is Scope.INSTRUMENT
+        }
         self.switches: tuple[BreakerId, ...] = (
             WITHDRAWALS,
-            *(switch_of(scope, symbol) for symbol in symbols for scope in OF_A_SYMBOL),
+            *(switch_of(scope, symbol_of(name)) for name in self._switches for scope in OF_A_SYMBOL),
         )
         self._ancestors |= dict.fromkeys(self.switches, ())
         self.everything: tuple[BreakerId, ...] = (*self.ids, *self.switches)
@@ -168,9 +173,25 @@ class Catalogue:
             raise UnknownBreaker(text, self.ids)
         return breaker_id
 
+    def known_breaker(self, text: str) -> BreakerId:
+        """`known`, of a breaker only.
+
+        Raises:
+            InvalidBreakerId: malformed, or a switch.
+            UnknownBreaker: not in this catalogue.
+        """
+        breaker_id = self.known(text)
+        if is_switch(breaker_id):
+            raise InvalidBreakerId(f"{breaker_id} is a switch and no breaker; `cockpit switches` shows it")
+        return breaker_id
+
     def ancestors(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
         """From the parent up to `global`; empty for `global`."""
         return self._ancestors[breaker_id]
+
+    def switches_of(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
+        """Those of an instrument, the strictest first; of any other breaker none."""
+        return self._switches.get(breaker_id, ())
 
     def descendants(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
         """All that a trip of `breaker_id` halts besides itself, in display order."""

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     INCIDENT = "incident"  # everything about an incident but acknowledging it; `reason` is the verb
     KILL_STEP = "kill_step"  # what one step of a kill switch found; only recorded
     KILL_REVIEW = "kill_review"  # its review, which a second safety-admin approves
+    CANCEL_ALL = "cancel_all"  # a cancel-all of one instrument, which the asker sends; only recorded
     SILENCE = "silence"  # a silence of alerts that the asker is about to make; only recorded
     DENIED = "denied"  # an attempt that the asker's own side already refused; only recorded
 
@@ -57,6 +58,7 @@ _PERMISSION: Final = {
     Kind.INCIDENT: Permission.ACK_INCIDENT,
     Kind.KILL_STEP: Permission.KILL_SWITCH,
     Kind.KILL_REVIEW: Permission.KILL_SWITCH,
+    Kind.CANCEL_ALL: Permission.TRIP_CIRCUIT,
     Kind.SILENCE: Permission.ACK_INCIDENT,
 }
 _FIELDS: Final = frozenset(
@@ -80,7 +82,7 @@ class Command:
     target of a limit is its share ("0.5"), of a lift its id, of an exclusion `SLO FROM/UNTIL`, of taking
     one back its id. Of a trip that begins a kill switch it is `kill-switch`, of a switch's trip or release
     the ticket id (None without one); of an INCIDENT it is the verb's arguments (`incident_requests`), of a
-    KILL_STEP and a KILL_REVIEW the kill switch (`kill`).
+    KILL_STEP what it found (`kill_records`), of a KILL_REVIEW the kill switch, of a CANCEL_ALL the ticket id.
     """
 
     kind: Kind

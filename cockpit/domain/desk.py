@@ -122,6 +122,10 @@ class IncidentRow:
     slos: tuple[str, ...] = ()
     run_id: str | None = None
     run_incident: str | None = None
+    resolved_at: datetime | None = None  # or merged
+    resolved_by: str | None = None
+    root_cause: str | None = None
+    merged_into: str | None = None
 
     @property
     def acknowledge_by(self) -> datetime:
@@ -293,6 +297,24 @@ class Paging:
     failed: int
     rows: tuple[PageRow, ...] = ()
     delivered: Mapping[str, datetime] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()  # what the living pagers say is wrong with their settings
+
+
+@dataclass(frozen=True, slots=True)
+class TripPage:
+    """What became of the page of one trip of the last hour. `event_id` is the trip's, `receivers` those that
+    have it; `waiting` are those that do not yet. `unsent` says why nobody is paged, "" where somebody is.
+    `queued` False: the incident is there, its page is not."""
+
+    event_id: str
+    incident_id: str
+    queued: bool
+    unsent: str
+    receivers: tuple[str, ...]
+    waiting: tuple[str, ...]
+    attempts: int
+    last_error: str
+    delivered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +366,7 @@ class DeskSnapshot:
     size_limits: tuple[SizeLimit, ...] = ()
     kills: tuple[KillRow, ...] = ()
     paging: Paging | None = None
+    trip_pages: tuple[TripPage, ...] = ()
     faults: tuple[str, ...] = ()
 
     def run_of(self, breaker_id: BreakerId, epoch: Epoch | None) -> RunRow | None:
@@ -353,6 +376,9 @@ class DeskSnapshot:
         )
 
     def criticals(self, window: timedelta) -> tuple[IncidentRow, ...]:
-        """Unacknowledged critical incidents opened within `window`."""
+        """Unacknowledged critical incidents whose clock began within `window`: opened, escalated, or open
+        again."""
         since = self.server_time - window
-        return tuple(row for row in self.incidents if row.critical and row.opened_at >= since)
+        return tuple(
+            row for row in self.incidents if row.critical and (row.alarm_at or row.opened_at) >= since
+        )

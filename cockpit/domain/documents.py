@@ -205,11 +205,18 @@ class Effective:
 def effective(
     breaker_id: BreakerId, readings: Mapping[BreakerId, Reading], catalogue: Catalogue
 ) -> Effective:
-    """Fold a breaker and its ancestors. `halted_by` is the topmost breaker that imposes the effective
-    state, None while CLOSED. A breaker without a reading counts as OPEN."""
+    """Fold a breaker and its ancestors, and an instrument with its switches, of which one that is not
+    released makes it OPEN. `halted_by` is the topmost that imposes the effective state, a switch where no
+    breaker does, None while CLOSED. What has no reading counts as OPEN."""
     if breaker_id not in catalogue:
         return Effective(State.OPEN, breaker_id, Decimal(0))
     chain = (*reversed(catalogue.ancestors(breaker_id)), breaker_id)
+    for name in catalogue.switches_of(breaker_id):
+        if name not in readings or readings[name].state is not State.CLOSED:
+            culprits = (
+                above for above in chain if above not in readings or readings[above].state is State.OPEN
+            )
+            return Effective(State.OPEN, next(culprits, name), Decimal(0))
     states = {name: readings[name].state if name in readings else State.OPEN for name in chain}
     state = strictest(*states.values())
     if state is State.CLOSED:

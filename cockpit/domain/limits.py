@@ -27,6 +27,7 @@ class Limits:
     latency_bound_ms: float = 300
     error_rate_bound: float = 0.02
     critical_window_s: float = 900
+    acknowledgement_expiry_s: float = 1_800  # of a critical incident to which nothing happens meanwhile
     full_verification_s: float = 86_400
     approval_scopes: tuple[str, ...] = ("global",)
 

@@ -68,7 +68,8 @@ class StreamEvent:
 
 @dataclass(frozen=True, slots=True)
 class BreakerSnapshot:
-    """Every breaker of the catalogue, read in one round trip.
+    """Every breaker of the catalogue, and every switch, read in one round trip: `readings` holds both,
+    `effective` the breakers, instruments with what their switches impose.
 
     `server_time` is the Redis server's clock (UTC), `observed_at` this machine's, `monotonic` this
     process's (seconds). `legacy_ok` says whether `circuit_breaker:state` mirrors the global document; where

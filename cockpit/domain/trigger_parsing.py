@@ -9,7 +9,14 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from cockpit.domain.adjustments import BadAdjustment, share_text
-from cockpit.domain.breakers import EXECUTION, GLOBAL, Catalogue, InvalidBreakerId, parse_breaker_id
+from cockpit.domain.breakers import (
+    EXECUTION,
+    GLOBAL,
+    Catalogue,
+    InvalidBreakerId,
+    is_switch,
+    parse_breaker_id,
+)
 from cockpit.domain.permissions import Permission, Role, permitted
 from cockpit.domain.reasons import Reason
 from cockpit.domain.text import clean
@@ -226,7 +233,8 @@ def _aim(fields: _Fields, keyed: bool, catalogue: Catalogue) -> str:
     if aim in (GLOBAL, OWN_INSTRUMENT):
         return aim
     try:
-        able = permitted(Role.AUTOMATION_ROLE, Permission.TRIP_CIRCUIT, parse_breaker_id(aim))
+        name = parse_breaker_id(aim)
+        able = permitted(Role.AUTOMATION_ROLE, Permission.TRIP_CIRCUIT, name) and not is_switch(name)
     except InvalidBreakerId:
         able = False
     if not able or aim not in catalogue:

@@ -1,0 +1,165 @@
+"""Playbooks as data: steps with named actions and named checks, and which of them fits an incident. Pure.
+
+Sources: exchange operations runbook 3.1 to 3.6; incident playbook, P0 to P2 responses. A check reads nothing
+by itself: it is judged from the page's facts, and what is unknown never ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cockpit.domain.incidents import Severity
+from cockpit.domain.modes import Mode
+from cockpit.domain.playbook_checks import Check, checked
+from cockpit.domain.triage import FirstMinutes
+from cockpit.domain.triage_facts import says
+
+__all__ = [
+    "MODES",
+    "Act",
+    "Check",
+    "Chosen",
+    "Fits",
+    "Phase",
+    "Playbook",
+    "Step",
+    "Ticked",
+    "checked",
+    "choose",
+    "progress",
+]
+
+
+class Act(StrEnum):
+    """What a step may do from the page; each opens the action's own dialog. `none`: by hand, elsewhere."""
+
+    TRIP = "trip"
+    CANCEL_ONLY = "cancel-only"
+    SOFT_HALT = "soft-halt"
+    HARD_HALT = "hard-halt"
+    WITHDRAWALS_HALT = "withdrawals-halt"
+    CANCEL_ALL = "cancel-all"
+    KILL_SWITCH = "kill-switch"
+    BUNDLE = "bundle"
+    ACKNOWLEDGE = "acknowledge"
+    NOTE = "note"
+    NONE = "none"
+
+
+MODES: Final = {
+    Act.CANCEL_ONLY: Mode.CANCEL_ONLY,
+    Act.SOFT_HALT: Mode.SOFT_HALT,
+    Act.HARD_HALT: Mode.HARD_HALT,
+}
+"""The mode that an action sets for every instrument that the incident concerns."""
+
+
+class Phase(StrEnum):
+    NOW = "now"
+    FIND = "find"
+    RECOVER = "recover"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`text` is what to do, in one or two sentences; `by_hand` says what the cockpit cannot do here."""
+
+    step_id: str
+    phase: Phase
+    text: str
+    action: Act = Act.NONE
+    check: Check | None = None
+    by_hand: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """When a playbook is meant: any of these speaks for it. `words` are beginnings of words of the title and
+    of the names of linked objectives, in lower case."""
+
+    classifications: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    always: bool = False  # the one that is taken where nothing else fits
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    playbook_id: str
+    title: str
+    source: str
+    severity: Severity
+    fits: Fits
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """A step as it stands. `done` None: nothing can tell, or it is not known now; `why` is what says so."""
+
+    step: Step
+    done: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The playbook of an incident, why, and others that were nearly it (best first)."""
+
+    playbook: Playbook
+    evidence: tuple[str, ...]
+    others: tuple[Playbook, ...] = ()
+
+
+def progress(playbook: Playbook, minutes: FirstMinutes) -> tuple[Ticked, ...]:
+    """Every step with what its check says now."""
+    return tuple(
+        Ticked(step, None, step.by_hand or "tick it in your head")
+        if step.check is None
+        else Ticked(step, *checked(step.check, minutes))
+        for step in playbook.steps
+    )
+
+
+def choose(playbooks: Sequence[Playbook], minutes: FirstMinutes) -> Chosen:
+    """The playbook that fits best: its source weighs 8, each word of the title 4, the incident's own
+    classification 2 and the suggested one 1. Of equals the one of the same severity, then by id.
+
+    Raises:
+        LookupError: there is no playbook at all.
+    """
+    rated = [(each, tuple(_reasons(each.fits, minutes))) for each in playbooks]
+    if not rated:
+        raise LookupError("no playbook is loaded")
+    severity = minutes.incident.value.severity if minutes.incident.value else ""
+
+    def order(rating: tuple[Playbook, tuple[tuple[int, str], ...]]) -> tuple[int, bool, bool, str]:
+        book, reasons = rating
+        weight = sum(each for each, _ in reasons)
+        last_resort = weight == 0 and book.fits.always
+        return (-weight, not last_resort, book.severity.value != severity, book.playbook_id)
+
+    rated.sort(key=order)
+    best, reasons = rated[0]
+    said = tuple(text for _, text in reasons) or ("nothing speaks for another one",)
+    return Chosen(best, said, tuple(book for book, why in rated[1:] if why))
+
+
+def _reasons(fits: Fits, minutes: FirstMinutes) -> Iterator[tuple[int, str]]:
+    row = minutes.incident.value
+    if row is None:
+        return
+    if row.source in fits.sources:
+        yield 8, f"it was opened by {row.source}"
+    said = " ".join((row.title, *row.slos))
+    for word in fits.words:
+        if says(said, word):
+            yield 4, f"its title or objectives say {word!r}"
+    if row.classification in fits.classifications:
+        yield 2, f"it is classified {row.classification}"
+    suggested = minutes.suggestion
+    if suggested.evidence and suggested.classification.value in fits.classifications:
+        yield 1, f"it looks like {suggested.classification.value}"
