@@ -20,6 +20,12 @@ from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.refusals import Code, Refusal, Refused
 
+_OF_AN_EPOCH: Final = frozenset({Kind.HALF_OPEN, Kind.RELEASE, Kind.KILL_REVIEW})
+_BY_ANOTHER_ADMIN: Final = {
+    Kind.EXCLUDE: Permission.ADJUST_BUDGET,
+    Kind.KILL_REVIEW: Permission.KILL_SWITCH,
+}
+_APPROVED: Final = frozenset({*_OF_AN_EPOCH, *_BY_ANOTHER_ADMIN})
 _AWAIT: Final = """
 UPDATE requests SET status = 'awaiting_approval', kind = $2, breaker_id = $3, code = $4, message = $5,
        audit_seq = $6,
@@ -67,7 +73,7 @@ class Approval:
 
 async def await_approval(means: Means, asked: Asked, command: Command, identity: Identity) -> None:
     """Hold the request until a second person approves it, a trip voids it or its time runs out."""
-    adjusts = command.kind is Kind.EXCLUDE
+    adjusts = command.kind in _BY_ANOTHER_ADMIN
     who = "another safety-admin" if adjusts else f"a second person who may resume {command.breaker_id}"
     message = f"Awaits {who}; it expires in {means.limits.approval_expiry_s:g} s."
     details = {"kind": command.kind.value, "notes": command.notes}
@@ -119,7 +125,7 @@ async def approve(
             )
         payload = row["payload"].encode()
         wanted = decode_payload(payload)
-        if wanted.kind not in (Kind.HALF_OPEN, Kind.EXCLUDE):
+        if wanted.kind not in _APPROVED:
             raise Refused(
                 Code.APPROVAL_VOID,
                 "A re-anchoring is not approved: the second person signs one that names the same head.",
@@ -129,7 +135,7 @@ async def approve(
             raise Refused(
                 Code.APPROVAL_VOID, "The approval is for another breaker.", "Look at the request again."
             )
-        binds_epoch = wanted.kind is Kind.HALF_OPEN
+        binds_epoch = wanted.kind in _OF_AN_EPOCH
         refusal = await _not_allowed(connection, command, wanted) or approve_refusal(
             identity.person_id,
             row["person_id"] or "",
@@ -194,11 +200,12 @@ async def approve(
 
 
 async def _not_allowed(connection: Any, command: Command, wanted: Command) -> Refusal | None:
-    """Who approves an exclusion must be allowed to ask for one."""
-    if wanted.kind is not Kind.EXCLUDE:
+    """Who approves an exclusion or a review must be allowed to ask for one."""
+    needed = _BY_ANOTHER_ADMIN.get(wanted.kind)
+    if needed is None:
         return None
     standing = await read_standing(connection, command.login)
-    return authorise(standing, command.login, Permission.ADJUST_BUDGET, wanted.breaker_id)[1]
+    return authorise(standing, command.login, needed, wanted.breaker_id)[1]
 
 
 async def approval_of(

@@ -8,6 +8,7 @@ from typing import Any
 from cockpit.authority.approval import Approval, check_approver
 from cockpit.authority.decisions import Asked
 from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.kill_review import unreviewed_kill
 from cockpit.authority.means import Means
 from cockpit.authority.override import Override
 from cockpit.authority.scenes import standing_and_pending
@@ -48,6 +49,7 @@ async def still_allowed(
         giver = await read_standing(connection, override.login)
         stop(authorise(giver, override.login, Permission.OVERRIDE, command.breaker_id)[1])
         ends.append(giver.until(Permission.OVERRIDE, command.breaker_id) if giver else None)
+    stop(await unreviewed_kill(connection, command.breaker_id))
     if waits:
         raise Refused(Code.PENDING_TRIP, f"A trip of {waits} came in meanwhile.", "It comes first.")
     return min((end for end in ends if end is not None), default=None)

@@ -17,7 +17,7 @@ from backends.audit_log import LockedHead, append
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
 from cockpit.authority import faults
 from cockpit.authority.entries import new_entry
-from cockpit.authority.loosening import APPENDED, Loosening
+from cockpit.authority.loosening import APPENDED, Loosening, fits
 from cockpit.authority.means import CHANGE, Doubt, Means, tell
 from cockpit.authority.recovery import CommitRow, record_applied, record_void
 from cockpit.authority.size_share import limits_in_force
@@ -67,6 +67,8 @@ async def commit(means: Means, loosening: Loosening) -> Result:
 async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
     """Commit several, in order, with one transaction for all intents and one for all outcomes. A batch either
     loosens or tightens."""
+    for item in batch:  # whatever made it: nothing but what the tables allow is ever recorded
+        fits(item.breaker_id, item.transition, item.document.state)
     names: set[BreakerId] = {item.breaker_id for item in batch}
     means.in_flight |= names
     try:

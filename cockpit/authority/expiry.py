@@ -16,11 +16,11 @@ from cockpit.domain.refusals import Code, Refusal
 from cockpit.operations.outcomes import refused
 
 NAMED: Final = 20
-# A trip never expires, nor does a limit that is recorded. What only looks like a trip is looked at by itself,
-# as everything else is.
+# A trip never expires, nor does the record of what was done, nor a limit that is recorded. What only looks
+# like one of these is looked at by itself, as everything else is.
 _REQUESTS: Final = """
 SELECT request_id::text, login, breaker_id, kind FROM requests
- WHERE status = 'new' AND request_id <> ALL ($1::uuid[]) AND position('"kind":"trip"' in payload) = 0
+ WHERE status = 'new' AND request_id <> ALL ($1::uuid[]) AND payload !~ '"kind":"(trip|kill_step|cancel_all)"'
    AND NOT EXISTS (SELECT FROM size_limits WHERE limit_id = requests.request_id)
    AND submitted_at <= clock_timestamp() - make_interval(secs => $2)
  ORDER BY arrival

@@ -45,7 +45,7 @@ async def use_genesis(means: Means, world: World) -> int:
         in_force = await limits_in_force(connection)
     names = [
         name
-        for name in means.catalogue.ids
+        for name in means.catalogue.everything
         if name in granted
         and name in untouched
         and world.counter(name) == FIRST

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -19,13 +20,16 @@ from cockpit.authority.drain import Drain
 from cockpit.authority.exclusions import Exclusions
 from cockpit.authority.expiry import expire_approvals, expire_requests
 from cockpit.authority.identity import Rejected, Standing, authorise, decode_payload, read_signer
-from cockpit.authority.incidents import acknowledge
+from cockpit.authority.incidents import acknowledge, change_incident
+from cockpit.authority.kill import KillSwitches
 from cockpit.authority.lease import Fenced
 from cockpit.authority.means import Doubt, Means
 from cockpit.authority.pending import PendingTrips
 from cockpit.authority.reanchor import Reanchoring
+from cockpit.authority.releases import Releases, unfit
 from cockpit.authority.restore import Restoration
 from cockpit.authority.resume import Resumption
+from cockpit.authority.silences import record_silence
 from cockpit.authority.size_limits import SizeLimits
 from cockpit.authority.status import log
 from cockpit.domain.commands import Command, Kind
@@ -33,6 +37,7 @@ from cockpit.domain.permissions import Identity
 from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
 from cockpit.domain.text import clean
 
+Decide = Callable[[Asked, Command, Identity], Awaitable[None]]
 IN_HAND: Final = 4
 _NEXT: Final = """
 SELECT request_id::text, payload, key_id, signature, login, host(client_addr) AS client_addr, submitted_at,
@@ -55,6 +60,22 @@ class Inbox:
         self._reanchoring = Reanchoring(means)
         self._limits = SizeLimits(means)
         self._exclusions = Exclusions(means)
+        self._releases = Releases(means)
+        self._kills = KillSwitches(means)
+        self._in_line: Mapping[Kind, Decide] = {
+            Kind.LIFT: self._limits.lift,
+            Kind.EXCLUDE: self._exclusions.exclude,
+            Kind.INCLUDE: self._exclusions.include,
+            Kind.RELEASE: self._releases.release,
+            Kind.KILL_REVIEW: self._kills.review,
+        }
+        self._at_once: Mapping[Kind, Decide] = {
+            Kind.ACKNOWLEDGE: partial(acknowledge, means),
+            Kind.INCIDENT: partial(change_incident, means),
+            Kind.SILENCE: partial(record_silence, means),
+            Kind.KILL_STEP: self._kills.step,
+            Kind.CANCEL_ALL: self._kills.cancelled,
+        }
         self._pending = PendingTrips(means, drain)
         self._in_hand = means.in_hand
         self._applying = asyncio.Lock()
@@ -107,6 +128,8 @@ class Inbox:
                 Code.UNKNOWN, f"Unknown breaker {command.breaker_id}.", "cockpit status lists the breakers."
             )
             await refuse(self._means, asked, command, role, unknown)
+        elif misfit := unfit(command):
+            await refuse(self._means, asked, command, role, misfit)
         else:
             await self._dispatch(asked, command, identity)
 
@@ -125,15 +148,18 @@ class Inbox:
             )
 
     async def _dispatch(self, asked: Asked, command: Command, identity: Identity) -> None:
+        if (decide := self._in_line.get(command.kind)) is not None:
+            work = decide(asked, command, identity)
+            self._line_up(asked, self._decided(work, asked, command, identity))
+            return
+        if (record := self._at_once.get(command.kind)) is not None:
+            await self._refusable(record(asked, command, identity), asked, command, identity)
+            return
         match command.kind:
             case Kind.TRIP:
                 self._in_hand[asked.request_id] = asked.login
                 self._pending.add(asked, command)
                 await self.retry_pending()
-            case Kind.ACKNOWLEDGE:
-                await self._refusable(
-                    acknowledge(self._means, asked, command, identity), asked, command, identity
-                )
             case Kind.HALF_OPEN:
                 self._line_up(asked, self._resumption.half_open(asked, command, identity))
             case Kind.CLOSE:
@@ -146,15 +172,6 @@ class Inbox:
             case Kind.LIMIT:
                 work = self._limits.limit(asked, command, identity)
                 self._beside(asked, self._refusable(work, asked, command, identity))
-            case Kind.LIFT:
-                work = self._limits.lift(asked, command, identity)
-                self._line_up(asked, self._decided(work, asked, command, identity))
-            case Kind.EXCLUDE:
-                work = self._exclusions.exclude(asked, command, identity)
-                self._line_up(asked, self._decided(work, asked, command, identity))
-            case Kind.INCLUDE:
-                work = self._exclusions.include(asked, command, identity)
-                self._line_up(asked, self._decided(work, asked, command, identity))
             case Kind.APPROVE:
                 self._line_up(asked, self._approve(asked, command, identity))
             case Kind.DENIED:
@@ -183,6 +200,12 @@ class Inbox:
             return
         if wanted.kind is Kind.EXCLUDE:
             work = self._exclusions.exclude(original, wanted, asker, approval)
+            await self._decided(work, original, wanted, asker)
+        elif wanted.kind is Kind.RELEASE:
+            work = self._releases.release(original, wanted, asker, approval)
+            await self._decided(work, original, wanted, asker)
+        elif wanted.kind is Kind.KILL_REVIEW:
+            work = self._kills.review(original, wanted, asker, approval)
             await self._decided(work, original, wanted, asker)
         else:
             await self._resumption.half_open(original, wanted, asker, approval)
@@ -240,6 +263,7 @@ _ENDS_TERM: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
+_LASTING: Final = (Kind.TRIP.value, Kind.KILL_STEP.value, Kind.CANCEL_ALL.value)
 _NOBODY: Final = Refusal(Code.REVOKED, "The login holds no role now.", "Ask the owner for a grant.")
 
 
@@ -255,8 +279,8 @@ async def refuse_if_open(
 
 
 def _lasts(row: asyncpg.Record) -> bool:
-    """What never expires: a trip, and a limit that is recorded and holds already."""
-    return '"kind":"trip"' in row["payload"] or row["begun"]
+    """What never expires: a trip, the record of what was done, a limit that is recorded and holds already."""
+    return any(f'"kind":"{kind}"' in row["payload"] for kind in _LASTING) or row["begun"]
 
 
 def _asked(row: asyncpg.Record) -> Asked:

@@ -21,10 +21,10 @@ from cockpit.authority.size_share import Size
 from cockpit.authority.words import WORDS
 from cockpit.authority.world import World
 from cockpit.domain.audit import sha256_hex
-from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId, is_switch
 from cockpit.domain.documents import Document, Reading, rfc3339
 from cockpit.domain.legacy import legacy_fields
-from cockpit.domain.states import SIZED, State, Transition, after
+from cockpit.domain.states import OF_SWITCHES, SIZED, IllegalTransition, State, Transition, after
 
 Step = Callable[[Any], Awaitable[object]]
 APPENDED: Final = object()
@@ -131,8 +131,11 @@ def draft(
     the breaker may let through, asked for wherever the new state lets anything through.
 
     Raises:
-        IllegalTransition: the table has no such move from what the breaker reads.
+        IllegalTransition: the table has no such move from what the breaker reads, or it is a switch's and
+        this
+            is a breaker, or the other way about.
     """
+    fits(breaker_id, transition, world.readings[breaker_id].state)
     reading = world.readings[breaker_id]
     state = after(reading.state, transition)
     if reading.epoch is None:
@@ -187,6 +190,17 @@ def draft(
         message=message,
         extra=extra or {},
     )
+
+
+def fits(breaker_id: BreakerId, transition: Transition, state: State) -> None:
+    """No release ever closes a breaker, which closes by probes (I1); and a switch has none.
+
+    Raises:
+        IllegalTransition: it is not one of its moves.
+    """
+    released = transition is Transition.RELEASE
+    if (is_switch(breaker_id) and transition not in OF_SWITCHES) or (released and not is_switch(breaker_id)):
+        raise IllegalTransition(state, transition)
 
 
 def _size_details(reading: Reading, document: Document, size: Size) -> dict[str, object]:

@@ -9,10 +9,12 @@ from uuid import uuid4
 
 from backends.audit_log import append
 from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.incidents import Severity
 from cockpit.domain.states import State
 
 _LOST: Final = """
@@ -20,10 +22,6 @@ UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clo
        actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp(),
        document = CASE WHEN $5 THEN document END
  WHERE breaker_id = $1
-"""
-_INCIDENT: Final = """
-INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-VALUES ('P1', 'state-loss', $1, 'authority', 'global', $2) ON CONFLICT (dedup_key) DO NOTHING
 """
 
 
@@ -102,7 +100,7 @@ async def record_loss(means: Means, world: World, lost: Sequence[Known], why: st
     async with means.transaction() as connection:
         for name, counter in counters.items():
             await connection.execute(_LOST, name, world.run_id, counter, notes, watched)
-        await append(
+        entry = await append(
             connection,
             new_entry(
                 means.key,
@@ -113,10 +111,9 @@ async def record_loss(means: Means, world: World, lost: Sequence[Known], why: st
                 {"why": why, "run_id": world.run_id, "breakers": sorted(counters), "counters": counters},
             ),
         )
-        await connection.execute(
-            _INCIDENT, f"State of {len(counters)} breakers lost: {why}", f"loss:{event_id}"
-        )
+        title, key = f"State of {len(counters)} breakers and switches lost: {why}", f"loss:{event_id}"
+        new = NewIncident(Severity.P1, "state-loss", title, "authority", key, breaker_id=GLOBAL)
+        await record_incident(connection, new, entry.seq)
         await tell(connection, CHANGE)
-    means.health.alarm(
-        world.now, "loss", GLOBAL, f"{why}; {len(counters)} breakers are OPEN until restored or resumed"
-    )
+    lost_now = f"{len(counters)} breakers and switches are OPEN until restored or resumed"
+    means.health.alarm(world.now, "loss", GLOBAL, f"{why}; {lost_now}")

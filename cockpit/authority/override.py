@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cockpit.authority.identity import Rejected, authorise, decode_payload, read_signer
+from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.authority.rules import Scene
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.commands import Command, Kind
+from cockpit.domain.incidents import Severity
 from cockpit.domain.permissions import Permission
 from cockpit.domain.refusals import Code, Refusal, Refused
 from cockpit.domain.text import BadNotes, clean, justification
@@ -22,10 +24,6 @@ _REQUEST: Final = "SELECT payload, key_id, signature, login FROM requests WHERE 
 _UNREVIEWED: Final = """
 SELECT title FROM incidents
  WHERE source = 'override' AND acknowledged_at IS NULL AND dedup_key <> $1 ORDER BY opened_at LIMIT 1
-"""
-_OPEN: Final = """
-INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-VALUES ('P1', 'break-glass', $1, 'override', $2, $3) ON CONFLICT (dedup_key) DO NOTHING
 """
 _KEY: Final = "SELECT dedup_key FROM incidents WHERE incident_id = $1 AND source = 'override'"
 _PERSON: Final = """
@@ -107,7 +105,8 @@ async def unreviewed(connection: Any, override: Override) -> Refusal | None:
 
 
 async def break_glass(connection: Any, override: Override, breaker_id: BreakerId) -> None:
-    """Open the incident, inside the intent's transaction. A run's close adds none to its half-open's.
+    """Open the incident and page, inside the intent's transaction; a run's close adds none to its
+    half-open's.
 
     Raises:
         Refused: another one is not reviewed.
@@ -115,7 +114,17 @@ async def break_glass(connection: Any, override: Override, breaker_id: BreakerId
     if refusal := await unreviewed(connection, override):
         raise Refused(refusal.code, refusal.message, refusal.remedy)
     title = f"Error budgets overridden on {breaker_id} by {override.login}: {override.reason}"
-    await connection.execute(_OPEN, clean(title, 200), breaker_id, override.key)
+    new = NewIncident(
+        Severity.P1,
+        "break-glass",
+        title,
+        "override",
+        override.key,
+        breaker_id=breaker_id,
+        opened_by=override.login,
+        notes=override.reason,
+    )
+    await record_incident(connection, new, None)  # the intent follows in this transaction, and names it
 
 
 async def check_reviewer(connection: Any, incident_id: Any, person_id: str) -> None:

@@ -14,6 +14,7 @@ from backends.desk_rows import order_filter
 from backends.evidence import EvidenceUnavailable
 from backends.gateway import Gateway
 from backends.postgres_store import PostgresStore
+from backends.triage_store import recovering, recovery_facts
 from cockpit.authority.means import Means
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
@@ -21,6 +22,7 @@ from cockpit.domain.budget_policy import budget_finding
 from cockpit.domain.checklist import Finding
 from cockpit.domain.desk import OrderFigures, OverLimit
 from cockpit.domain.documents import effective
+from cockpit.domain.recovery import Linked, RecoveryFacts
 from cockpit.domain.refusals import Code, Refusal, StoreUnreachable
 from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.operations.checklist import NEWEST_S, ORDERS_S, ChainState, ChecklistPorts, read_findings
@@ -46,8 +48,8 @@ SELECT count(*) FILTER (WHERE own), count(*) FILTER (WHERE own AND status = 'rej
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE newest),
        array(SELECT title FROM incidents
               WHERE severity IN ('P0', 'P1') AND status = 'open' AND source NOT IN ('trip', 'override')
-                AND opened_at > statement_timestamp() - make_interval(secs => $5)
-              ORDER BY opened_at DESC LIMIT 20),
+                AND alarm_at > statement_timestamp() - make_interval(secs => $5)
+              ORDER BY alarm_at DESC LIMIT 20),
        array(SELECT row(symbol, quantity, max_quantity) FROM positions
               WHERE abs(quantity) > max_quantity ORDER BY symbol),
        (SELECT count(*) FROM (SELECT submitted_at, count(*) OVER (PARTITION BY login) AS of_login
@@ -100,6 +102,14 @@ class Figures:
 
     async def queue_length(self) -> int:
         return (await self._read()).waiting
+
+    async def recovering(self, names: Sequence[str]) -> Sequence[Linked]:
+        async with self._means.pool.acquire() as connection:
+            return await recovering(connection, names)
+
+    async def recovery_facts(self, symbols: Sequence[str], moments: Sequence[datetime]) -> RecoveryFacts:
+        async with self._means.pool.acquire() as connection:
+            return await recovery_facts(connection, symbols, moments)
 
     async def now(self) -> datetime:
         return (await self._read()).now

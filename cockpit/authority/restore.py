@@ -20,6 +20,7 @@ from cockpit.authority.decisions import Asked, done, record_outcome, refuse
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.kill_review import unreviewed_kill
 from cockpit.authority.loosening import Loosening, draft
 from cockpit.authority.losses import Known, doubt_of, record_loss
 from cockpit.authority.means import CHANGE, Means, tell
@@ -29,7 +30,7 @@ from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
-from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId, is_switch
 from cockpit.domain.commands import Command
 from cockpit.domain.documents import Document, Epoch
 from cockpit.domain.legacy import legacy_agrees
@@ -59,12 +60,16 @@ class Restoration:
         self._drain = drain
         self._not_before: datetime | None = None
         self._watched = False  # in this term, so far
+        self._sound: int | None = None  # what was read when nothing had moved or was lost
 
     async def step(self, world: World) -> bool:
         """Deal with what has moved or was lost; True where the world must be read anew."""
         watched, self._watched = self._watched, True
         health = self._means.health
         health.replicated = health.replicated or world.view.facts.replicas > 0
+        if world.stamp == self._sound:
+            return False
+        busy = bool(self._means.in_flight)
         known = await self._known()
         moved = [item for item in known if item.run_id != world.run_id]
         here = [item for item in known if item.run_id == world.run_id]
@@ -75,6 +80,7 @@ class Restoration:
             await record_loss(self._means, world, lost, why, watched=watched)
             return True
         if not moved:
+            self._sound = None if busy else world.stamp
             return False
         doubt = doubt_of(world, moved, health.replicated)
         if doubt:
@@ -94,10 +100,12 @@ class Restoration:
         world = await means.reader.read()
         scene, _ = await read_scene(means, world, command.breaker_id)
         refusal = doubts(scene, means.limits)
+        async with means.pool.acquire() as connection:
+            refusal = refusal or await unreviewed_kill(connection, GLOBAL)
         if refusal:
             raise Refused(refusal.code, refusal.message, refusal.remedy)
         wanted = (
-            set(means.catalogue.ids)
+            set(means.catalogue.everything)
             if command.breaker_id == GLOBAL
             else {command.breaker_id, *means.catalogue.descendants(command.breaker_id)}
         )
@@ -110,6 +118,7 @@ class Restoration:
         async def allowed(connection: Any) -> datetime | None:
             standing = await read_standing(connection, command.login)
             _, denied = authorise(standing, command.login, Permission.RESTORE, command.breaker_id)
+            denied = denied or await unreviewed_kill(connection, GLOBAL)
             if denied:
                 raise Refused(denied.code, denied.message, denied.remedy)
             return standing.until(Permission.RESTORE, command.breaker_id) if standing else None
@@ -125,7 +134,7 @@ class Restoration:
             name for name, reading in world.readings.items() if reading.state is State.OPEN and name in wanted
         )
         left = [name for name in left if name not in restored]
-        message = f"{len(restored)} breakers restored; {len(left)} stay OPEN and go through the procedure."
+        message = _counted(restored, left)
         async with means.transaction() as connection:
             entry = await append(
                 connection,
@@ -281,4 +290,11 @@ class Restoration:
             )
             for row in rows
         }
-        return [by_name[name] for name in self._means.catalogue.ids if name in by_name]
+        return [by_name[name] for name in self._means.catalogue.everything if name in by_name]
+
+
+def _counted(restored: Sequence[BreakerId], left: Sequence[BreakerId]) -> str:
+    stay = sum(not is_switch(name) for name in left)
+    switches = f" {len(left) - stay} switches stay set." if len(left) > stay else ""
+    word = " and switches" if any(map(is_switch, restored)) else ""
+    return f"{len(restored)} breakers{word} restored; {stay} stay OPEN and go through the procedure.{switches}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from cockpit.authority.approval import Approval, approval_of, await_approval
 from cockpit.authority.at_commit import left_to_commit, still_allowed, stop
 from cockpit.authority.commit import commit
 from cockpit.authority.decisions import Asked, refuse
+from cockpit.authority.kill_review import unreviewed_kill
 from cockpit.authority.loosening import Loosening, Step, draft
 from cockpit.authority.means import Means
 from cockpit.authority.override import (
@@ -34,16 +34,13 @@ from cockpit.authority.rules import (
     needs_approval,
     rate_refusal,
 )
-from cockpit.authority.scenes import read_scene
-from cockpit.authority.world import World
-from cockpit.domain.breakers import BreakerId
+from cockpit.authority.scenes import audited_scene
 from cockpit.domain.checklist import Finding
 from cockpit.domain.commands import Command
 from cockpit.domain.permissions import Identity
 from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.states import Transition
 
-AUDIT_WAIT_S: Final = 1.0
 _RUN: Final = """
 INSERT INTO probe_runs (run_id, breaker_id, redis_run_id, counter, request_id, login, person_id, probes,
                         required,
@@ -88,10 +85,11 @@ class Resumption:
         means, limits = self._means, self._means.limits
         stop(bad_reason(command))
         (world, scene, reason), checked = await asyncio.gather(
-            self._audited_scene(command.breaker_id),
+            audited_scene(means, command.breaker_id),
             live_findings(means, self._readers, command.breaker_id, command.reason),
         )
         stop(half_open_refusal(command, scene, limits))
+        await self._kill_reviewed(command)
         stop(checklist_refusal(checked.findings))
         override = override_of(command)
         used = override if checked.overridden else None
@@ -153,9 +151,10 @@ class Resumption:
 
     async def _close(self, asked: Asked, command: Command, identity: Identity) -> None:
         means, limits = self._means, self._means.limits
-        world, scene, reason = await self._audited_scene(command.breaker_id)
+        world, scene, reason = await audited_scene(means, command.breaker_id)
         async with means.pool.acquire() as connection:
             stop(close_refusal(command, scene) or doubts(scene, limits))
+            stop(await unreviewed_kill(connection, command.breaker_id))
             approval = await self._approval(connection, scene)
             slots = await connection.fetchrow(_LAST_SLOT)
             stop(rate_refusal(slots["last"], slots["now"], limits))
@@ -223,15 +222,9 @@ class Resumption:
 
         await commit(means, self._armed(item, command, guard, approval, used))
 
-    async def _audited_scene(self, breaker_id: BreakerId) -> tuple[World, Scene, str]:
-        """The scene; a trip of this very moment is given a little time to be audited first."""
-        ends = time.monotonic() + AUDIT_WAIT_S
-        while True:
-            world = await self._means.reader.read()
-            scene, reason = await read_scene(self._means, world, breaker_id)
-            if scene.audited == scene.reading.epoch or time.monotonic() > ends:
-                return world, scene, reason
-            await asyncio.sleep(0.02)
+    async def _kill_reviewed(self, command: Command) -> None:
+        async with self._means.pool.acquire() as connection:
+            stop(await unreviewed_kill(connection, command.breaker_id))
 
     async def _reviewed(self, override: Override | None) -> None:
         """One break-glass at a time: the last one is reviewed before the next (I23)."""

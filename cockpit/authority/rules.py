@@ -136,6 +136,7 @@ def doubts(scene: Scene, limits: Limits) -> Refusal | None:
 _REMEDY: Final = {
     "error-budgets": "A safety-admin may pass over them for this epoch with half-open --override; two may"
     " agree an exclusion with cockpit slo exclude.",
+    "recovery": "Meet what is missing; the incident's first-minutes page shows each. Resolve what is over.",
     "incidents": "Acknowledge them first: key a, or cockpit incident ack.",
     "error-rate": "It counts the last 30 s and the last 5 s: once mended, wait that long and ask again.",
     "latency": "It counts the last 30 s and the last 5 s: once mended, wait that long and ask again.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ SELECT clock_timestamp() AS now, b.redis_run_id, b.counter, b.reason, b.since, b
   LEFT JOIN probe_runs r ON r.breaker_id = b.breaker_id AND r.redis_run_id = $2 AND r.counter = $3
 """
 PENDING_LIMIT: Final = 50
+AUDIT_WAIT_S: Final = 1.0
 _ALLOWED: Final = """
 SELECT o.person_id, g.role, g.granted_at, g.expires_at, g.revoked_at, clock_timestamp() AS now,
        array(SELECT row(q.login, q.payload, q.key_id, q.signature) FROM requests q
@@ -93,6 +95,17 @@ async def read_scene(
         store_fault=None if means.health.evidence_ok else "The evidence store does not take objects",
     )
     return scene, row["reason"] or ""
+
+
+async def audited_scene(means: Means, breaker_id: BreakerId) -> tuple[World, Scene, str]:
+    """The world and its scene; a trip of this very moment is given a little time to be audited first."""
+    ends = time.monotonic() + AUDIT_WAIT_S
+    while True:
+        world = await means.reader.read()
+        scene, reason = await read_scene(means, world, breaker_id)
+        if scene.audited == scene.reading.epoch or time.monotonic() > ends:
+            return world, scene, reason
+        await asyncio.sleep(0.02)
 
 
 async def _row(

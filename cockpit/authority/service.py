@@ -169,7 +169,7 @@ class Authority:
         try:
             await term.turn()  # what a predecessor left is settled before anything new is decided
             inbox = asyncio.create_task(self._serve_inbox(term, stop), name="inbox")
-            beside.append(inbox)
+            beside += (inbox, asyncio.create_task(term.read_runs(), name="run folders"))
             self.acting.set()
             while not stop.is_set():
                 for task in beside:

@@ -14,6 +14,8 @@ from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.genesis import use_genesis
 from cockpit.authority.inbox import Inbox
+from cockpit.authority.incident_clocks import IncidentClocks
+from cockpit.authority.incident_slos import SloIncidents
 from cockpit.authority.lease import RENEW_S, Fenced
 from cockpit.authority.means import Means
 from cockpit.authority.opening import repair_open_documents
@@ -22,6 +24,7 @@ from cockpit.authority.quiet import QuietPeriods
 from cockpit.authority.recovery import settle_intents
 from cockpit.authority.restore import Restoration
 from cockpit.authority.resume import Resumption
+from cockpit.authority.run_incidents import RunIncidents
 from cockpit.authority.runs import Runs
 from cockpit.authority.size_changes import SizeChanges
 from cockpit.authority.watch import Watch
@@ -49,6 +52,9 @@ class Term:
         self._size_changes = SizeChanges(means)
         self._anchors = Anchors(means)
         self._backlog = Backlog(means)
+        self._incident_clocks = IncidentClocks(means)
+        self._slo_incidents = SloIncidents(means)
+        self._run_incidents = RunIncidents(means)
         self._settled = False
         self._checked_at = 0.0
         self._full_at = 0.0
@@ -85,6 +91,8 @@ class Term:
         except StoreUnreachable as error:
             self._means.health.redis_ok = False
             self._means.health.changed("redis", str(error))
+        await self._incident_clocks.step()
+        await self._slo_incidents.step()
         self._keep_up()
 
     async def take_requests(self) -> None:
@@ -94,6 +102,14 @@ class Term:
             Doubt, Fenced: the term must end. Postgres's errors end it too.
         """
         await self._inbox.step()
+
+    async def read_runs(self) -> None:
+        """Follow the run folders that the settings name; runs beside the turns.
+
+        Raises:
+            Fenced: the term must end. Postgres's errors end it too.
+        """
+        await self._run_incidents.watch()
 
     async def give_way(self) -> None:
         """Let loosenings that are being decided have the loop to themselves for a moment."""

@@ -1,4 +1,4 @@
-"""What one trip leaves in Postgres: its audit entry, the breaker's row, voided approvals, an incident."""
+"""What one trip leaves in Postgres: audit entry, the breaker's row, voided approvals, incident and page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from backends.audit_log import append
 from backends.signing import canonical, sign_document
 from cockpit.authority.decisions import record_outcome
 from cockpit.authority.entries import AUTHORITY, ITSELF, Author, Proof, epoch_details, new_entry
+from cockpit.authority.incident_book import NewIncident, add_event, record_incident
+from cockpit.authority.kill_review import record_kill
 from cockpit.authority.means import Means
 from cockpit.authority.opening import OpenDocument
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.documents import Document, Epoch
+from cockpit.domain.incidents import Severity
+from cockpit.domain.kill import KILL_TARGET
 from cockpit.domain.refusals import Code, Refusal
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
+from cockpit.domain.trip_incidents import trip_title
 from cockpit.operations.outcomes import Outcome, refused
 
 _BREAKER: Final = """
@@ -32,20 +37,17 @@ _VOIDED: Final = """
 SELECT request_id::text, breaker_id FROM requests
  WHERE status = 'awaiting_approval' AND breaker_id = ANY ($1::text[])
 """
-# A hundred strangers' trips of one breaker are one incident until somebody has acknowledged it.
-_INCIDENT: Final = """
-INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-SELECT $1, $2, $3, $4, $5, $6
- WHERE $4 = 'trip' OR NOT EXISTS (SELECT FROM incidents WHERE title = $3 AND source = $4 AND breaker_id = $5
-                                     AND status = 'open')
-ON CONFLICT (dedup_key) DO NOTHING
+_STRANGERS: Final = """
+SELECT incident_id FROM incidents
+ WHERE source = 'authority' AND title = $1 AND breaker_id = $2 AND status = 'open' ORDER BY opened_at LIMIT 1
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
     """One trip. Without a payload nobody signed it, and the authority records it. `repeats` is the event of
-    a signed trip that was delivered once more, because its sender had no reply (at least once, I8)."""
+    a signed trip that was delivered once more, because its sender had no reply (at least once, I8). `target`
+    is a switch's ticket, or says that it begins a kill switch."""
 
     breaker_id: BreakerId
     epoch: Epoch
@@ -60,6 +62,7 @@ class Trip:
     requested_at: datetime | None = None
     ttl_s: int | None = None
     repeats: str = ""
+    target: str = ""
 
     @property
     def author(self) -> Author:
@@ -107,7 +110,9 @@ async def record_trip(connection: Any, means: Means, trip: Trip, world: World) -
         trip.ttl_s,
     )
     await _void_approvals(connection, means, trip)
-    await _open_incident(connection, trip)
+    await _open_incident(connection, trip, entry.seq)
+    if _begins_kill(trip):
+        await record_kill(connection, trip.event_id, trip.epoch, trip.login, trip.notes)
     await _decide_request(connection, trip, proof, entry.seq, late_s)
     return OpenDocument(document, raw, proof, evidence, entry.seq, late_s is not None)
 
@@ -171,16 +176,42 @@ async def _void_approvals(connection: Any, means: Means, trip: Trip) -> None:
         await record_outcome(connection, row["request_id"], "void", outcome, entry.seq, refusal.code)
 
 
-async def _open_incident(connection: Any, trip: Trip) -> None:
-    """A person's own trip never holds up a resume; a change that nobody signed does, until acknowledged."""
+async def _open_incident(connection: Any, trip: Trip, seq: int) -> None:
+    """A person's own trip never holds up a resume; a change that nobody signed does, until acknowledged, and
+    so does a kill switch. A hundred strangers' trips of one breaker are one incident until then."""
     if trip.login == AUTHORITY or trip.repeats:
         return
-    if trip.attributed:
-        title = f"{trip.breaker_id} tripped by {trip.login}: {trip.reason}"
-        facts = ("P2", clean(trip.reason, 100) or "other", clean(title, 200), "trip")
-    else:
-        facts = ("P1", "governance", f"Unattributed trip of {trip.breaker_id}", "authority")
-    await connection.execute(_INCIDENT, *facts, trip.breaker_id, f"trip:{trip.event_id}")
+    new = _incident(trip)
+    if not trip.attributed:
+        known = await connection.fetchval(_STRANGERS, new.title, trip.breaker_id)
+        if known is not None:
+            details = {"event_id": trip.event_id, **epoch_details(trip.epoch)}
+            await add_event(connection, known, "tripped", AUTHORITY, trip.notes, details, seq)
+            return
+    await record_incident(connection, new, seq)
+
+
+def _begins_kill(trip: Trip) -> bool:
+    """Only what a person has signed begins one."""
+    return trip.attributed and trip.breaker_id == GLOBAL and trip.target == KILL_TARGET
+
+
+def _incident(trip: Trip) -> NewIncident:
+    facts: dict[str, Any] = {
+        "breaker_id": trip.breaker_id,
+        "notes": trip.notes,
+        "dedup_key": f"trip:{trip.event_id}",
+        "details": {"event_id": trip.event_id, **epoch_details(trip.epoch)},
+    }
+    if not trip.attributed:
+        title = f"Unattributed trip of {trip.breaker_id}"
+        return NewIncident(Severity.P1, "governance", title, "authority", **facts)
+    facts |= {"opened_by": trip.login}
+    if _begins_kill(trip):
+        facts |= {"dedup_key": f"kill:{trip.event_id}"}
+        return NewIncident(Severity.P0, "kill-switch", f"Kill switch of {trip.login}", "kill", **facts)
+    title = trip_title(trip.breaker_id, trip.login, trip.reason, trip.target)
+    return NewIncident(Severity.P2, trip.reason, title, "trip", **facts)
 
 
 async def _decide_request(connection: Any, trip: Trip, proof: Proof, seq: int, late_s: float | None) -> None:

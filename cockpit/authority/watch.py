@@ -15,12 +15,14 @@ from backends.signing import canonical
 from backends.trip_exchange import event_fields
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.documents import rfc3339
+from cockpit.domain.incidents import Severity
 from cockpit.domain.legacy import legacy_agrees
 from cockpit.domain.reasons import Reason
 from cockpit.domain.refusals import StoreUnreachable
@@ -29,10 +31,6 @@ from cockpit.domain.text import clean
 
 STREAM_S: Final = 1.0
 _DOCUMENTS: Final = "SELECT breaker_id, document FROM breakers"
-_INCIDENT: Final = """
-INSERT INTO incidents (severity, classification, title, source, breaker_id, dedup_key)
-VALUES ('P1', 'governance', $1, 'authority', $2, $3) ON CONFLICT (dedup_key) DO NOTHING
-"""
 
 
 class Watch:
@@ -43,6 +41,7 @@ class Watch:
         self._drain = drain
         self._answered: dict[str, bytes | None] = {}
         self._stream_due: datetime | None = None
+        self._committed: int | None = None  # what was read when every document in it was one of ours
 
     async def step(self, world: World) -> bool:
         """Answer what is foreign in `world`; whether anything was.
@@ -109,6 +108,9 @@ class Watch:
     async def _documents(self, world: World) -> bool:
         """A document that permits anything must be the one that was committed last; one that nobody signed,
         or that cannot be read, halts anyway, and somebody wrote it by hand."""
+        if world.stamp == self._committed:
+            return False
+        busy = bool(self._means.in_flight)
         granted = [
             name
             for name, reading in world.readings.items()
@@ -121,6 +123,7 @@ class Watch:
             known = {row["breaker_id"]: row["document"] for row in await connection.fetch(_DOCUMENTS)}
         foreign = [name for name in granted if world.view.documents[name] != _bytes(known.get(name))]
         if not foreign:
+            self._committed = None if busy else world.stamp
             return False
         again = await self._means.reader.read()  # a commit may have been recorded between the two readings
         found = False
@@ -141,7 +144,7 @@ class Watch:
             self._means, self._drain, world, name, f"Unaudited change: {message}.", Reason.GOVERNANCE
         )
         async with self._means.transaction() as connection:
-            await append(
+            entry = await append(
                 connection,
                 new_entry(
                     self._means.key,
@@ -152,9 +155,9 @@ class Watch:
                     {"message": message, "sha256": sha256_hex(raw or b""), "missing": raw is None},
                 ),
             )
-            await connection.execute(
-                _INCIDENT, clean(f"Unaudited change: {message}", 200), name, f"change:{event_id}"
-            )
+            title, key = f"Unaudited change: {message}", f"change:{event_id}"
+            new = NewIncident(Severity.P1, "governance", title, "authority", key, breaker_id=name)
+            await record_incident(connection, new, entry.seq)
             await tell(connection, CHANGE)
         self._means.health.alarm(world.now, "unaudited change", name, message)
 

@@ -30,6 +30,7 @@ WORDS: Final = {
     ),
     Transition.LIMIT: Words(Action.LIMIT_INTENT, Action.LIMIT, Action.LIMIT_VOID, "LIMITED"),
     Transition.LIFT: Words(Action.LIFT_INTENT, Action.LIFT, Action.LIFT_VOID, "LIFTED"),
+    Transition.RELEASE: Words(Action.RELEASE_INTENT, Action.RELEASE, Action.RELEASE_VOID, "RELEASED"),
     Transition.GENESIS: Words(Action.RESTORE_INTENT, Action.GENESIS, Action.RESTORE_VOID, "RESTORED"),
     Transition.RESTORE_CLOSED: Words(Action.RESTORE_INTENT, Action.RESTORE, Action.RESTORE_VOID, "RESTORED"),
     Transition.RESTORE_QUIET_PERIOD: Words(

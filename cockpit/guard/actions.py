@@ -81,9 +81,13 @@ class Actions:
         whether the lease still does. Returns a deed for each, in their order."""
         others = tuple(Deed(str(uuid4()), firing) for firing in firings[1:])
         deed = Deed(str(uuid4()), firings[0], others)
+        self.begin_deed(deed, read_at, holds)
+        return list(deed.everyone)
+
+    def begin_deed(self, deed: Deed, read_at: float, holds: Callable[[], bool]) -> None:
+        """As `begin`, under the deed's own id: one that failed or was dropped before may be begun anew."""
         self.deeds |= {each.firing_id: each for each in deed.everyone}
         self._start(self._do(deed, read_at, holds), f"firing of {deed.firing.rule.name}")
-        return list(deed.everyone)
 
     def take_dropped(self) -> list[str]:
         """The firings that were not begun after all, once; what ended long ago is forgotten."""

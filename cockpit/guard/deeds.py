@@ -27,7 +27,8 @@ class Phase(Enum):
 @dataclass(slots=True)
 class Deed:
     """What became of one firing. `ended` by this process's clock, 0 until then. `also`: firings of other
-    rules on the same breaker, which its one trip serves too. `sent` is that trip."""
+    rules on the same breaker, which its one trip serves too. `sent` is that trip. `classification` of its
+    incident, where that is not the rule's reason."""
 
     firing_id: str
     firing: Firing
@@ -36,6 +37,7 @@ class Deed:
     ended: float = 0.0
     said: str = ""
     sent: tuple[Command, SignedCommand] | None = None
+    classification: str = ""
 
     @property
     def everyone(self) -> tuple[Deed, ...]:
@@ -99,6 +101,6 @@ def record_of(deed: Deed) -> FiringRecord:
         samples=[[clean(each.sample_id, 100), rfc3339(each.at), each.value] for each in firing.evidence],
         fired_at=firing.fired_at,
         severity=severity,
-        classification=rule.reason.value,
+        classification=deed.classification or rule.reason.value,
         title=clean(title, 200),
     )

@@ -27,6 +27,7 @@ from cockpit.domain.triggers import Effect, Mode, Rule
 from cockpit.guard.actions import FRESH_S, Actions
 from cockpit.guard.deeds import Deed, Phase, joined
 from cockpit.guard.gauges import watch_gauges
+from cockpit.guard.latching import Latching
 from cockpit.guard.rule_file import RuleFile
 
 log: Final = logging.getLogger("cockpit.guard")
@@ -72,6 +73,9 @@ class Watchkeeping:
         self._faults: dict[str, str] = {}
         self._thrown_away = 0
         self._unapplied: frozenset[str] = frozenset()
+        self._latching = Latching(
+            settings.catalogue, store, actions, term, self._holds, lambda: self._unapplied
+        )
         actions.enter(term)
         self.began = asyncio.Event()
 
@@ -94,6 +98,7 @@ class Watchkeeping:
         ]
         try:
             await self._load()
+            beside.append(asyncio.create_task(self._latching.run(), name="latches"))
             self.began.set()
             while not stop.is_set():
                 for task in beside:
@@ -228,7 +233,8 @@ class Watchkeeping:
         if self._rows is None:
             return None  # nothing is known yet: the predecessor's word stands
         reports = [report.payload() for report in self._lookout.reports()]
-        faults = [self._file.fault, *self._lookout.faults(), *self._actions.waiting, *self._faults.values()]
+        own = (self._file.fault, self._latching.fault)
+        faults = [*own, *self._lookout.faults(), *self._actions.waiting, *self._faults.values()]
         status = {
             "reports": reports,
             "faults": [clean(each, 300) for each in faults if each],
