@@ -21,13 +21,14 @@ from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId
 from cockpit.domain.limits import Limits
 from cockpit.domain.probe_names import ProbeName
 from cockpit.domain.text import clean
+from cockpit.paging_settings import PagingSettings, read_paging
 
 __all__ = ["BadSettings", "Credentials", "Settings", "default_path", "load_settings"]
 
 _TOP: Final = frozenset(
     "profile default_login evidence_url evidence_options gateway_url prometheus_url spool_dir catalogue "
     "limits gateways probes authority_keys keymap logins profiles metrics_port "
-    "slos guard exporter".split()
+    "slos guard exporter paging runs".split()
 )
 _WHOLE: Final = frozenset({"probes", "probes_required"})
 DEFAULT_PROBES: Final = tuple(probe.value for probe in ProbeName)
@@ -57,6 +58,8 @@ class Settings:
     demo's past), which is said wherever they count; `triggers_file` stands in for the rules that come with
     it; `guard_login` and `exporter_login` are who these services are, unless `--login` says;
     `exporter_host` is where metrics are served: to this machine alone, unless it names another address.
+    `run_results` holds the run folders of the trading side, `audit_logs` its log files, None where there are
+    none.
     """
 
     path: Path
@@ -83,6 +86,9 @@ class Settings:
     guard_login: str | None = None
     exporter_login: str | None = None
     exporter_host: str = "127.0.0.1"
+    run_results: Path | None = None
+    audit_logs: Path | None = None
+    paging: PagingSettings = PagingSettings()
     warnings: tuple[str, ...] = ()
 
     def probes_for(self, breaker_id: BreakerId) -> tuple[str, ...]:
@@ -139,6 +145,7 @@ def load_settings(
     _known_scopes(limits, catalogue)
     listed = top.table("logins")
     logins = {name: _credentials(name, listed.table(name), path.parent) for name in listed.values}
+    paging = read_paging(top, environ, path.parent)
     override = environ.get("COCKPIT_EVIDENCE_URL")
     evidence_url, evidence_name = (
         (override, "COCKPIT_EVIDENCE_URL") if override else (top.text("evidence_url"), "evidence_url")
@@ -164,7 +171,8 @@ def load_settings(
         overrides=_overrides(environ),
         metrics_port=int(top.number("metrics_port", 8503, whole=True)),
         **_services(top, path.parent),
-        warnings=_warnings(path, logins),
+        paging=paging,
+        warnings=(*_warnings(path, logins), *filter(None, (paging.fault,))),
     )
 
 
@@ -220,11 +228,14 @@ def _moment(name: str, text: str) -> datetime:
 
 
 def _services(top: Table, folder: Path) -> dict[str, Any]:
-    """What `[slos]`, `[guard]` and `[exporter]` say. Paths are relative to the settings."""
+    """What `[slos]`, `[guard]`, `[exporter]` and `[runs]` say. Paths are relative to the settings."""
     slos, guard, exporter = top.table("slos"), top.table("guard"), top.table("exporter")
     slos.only(("shipped", "folders", "simulated_before"))
     guard.only(("triggers", "login"))
     exporter.only(("login", "host"))
+    runs = top.table("runs")
+    runs.only(("results", "audit_logs"))
+    results, logs = runs.optional("results"), runs.optional("audit_logs")
     triggers, simulated = guard.optional("triggers"), slos.optional("simulated_before")
     return {
         "shipped_slos": slos.flag("shipped", True),
@@ -234,6 +245,8 @@ def _services(top: Table, folder: Path) -> dict[str, Any]:
         "guard_login": guard.optional("login"),
         "exporter_login": exporter.optional("login"),
         "exporter_host": exporter.text("host", "127.0.0.1"),
+        "run_results": folder / Path(results).expanduser() if results else None,
+        "audit_logs": folder / Path(logs).expanduser() if logs else None,
     }
 
 

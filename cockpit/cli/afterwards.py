@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cockpit.cli.answers import Answer, UsageFault
+from cockpit.cli.resuming import uuid_of
 from cockpit.cli.wiring import open_postgres, open_redis, postgres_address, settings_of, whole
 from cockpit.config import Credentials, Settings
 from cockpit.domain.communications import of_story
@@ -28,11 +29,12 @@ MOST_EVENTS = 5_000
 def postmortem(options: argparse.Namespace) -> Answer | int:
     """The draft on stdout, or in a new file."""
     settings = settings_of(options)
-    story = asyncio.run(_story(settings.credentials(options.login), options.id))
+    incident_id = uuid_of(options.id, "incident")
+    story = asyncio.run(_story(settings.credentials(options.login), incident_id))
     text = draft(story, of_story(story))
     if options.output is None:
         if options.json:
-            return Answer({"incident_id": options.id, "markdown": text})
+            return Answer({"incident_id": incident_id, "markdown": text})
         sys.stdout.write(clean_lines(text, len(text)) + "\n")
         return EXIT_DONE
     path = Path(options.output)
@@ -41,7 +43,7 @@ def postmortem(options: argparse.Namespace) -> Answer | int:
             file.write(text)
     except OSError as error:
         raise UsageFault(f"--output: {path} cannot be made: {error.strerror}; name a new file") from error
-    return Answer({"incident_id": options.id, "file": str(path)}, (f"draft written to {path}",))
+    return Answer({"incident_id": incident_id, "file": str(path)}, (f"draft written to {path}",))
 
 
 async def _story(credentials: Credentials, incident_id: str) -> IncidentStory:

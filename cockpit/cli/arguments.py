@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from cockpit.cli import incident_options as incident
 from cockpit.cli import options
+from cockpit.cli import switch_options as switch
 from cockpit.cli.answers import UsageFault
 from cockpit.domain.text import clean
 
@@ -59,6 +61,15 @@ COMMANDS: Final[dict[str, CommandSpec]] = {
     "authority": CommandSpec("run the service that commits", "services:authority", options.nothing),
     "guard": CommandSpec("run the service that trips by rules", "services:guard", options.nothing),
     "exporter": CommandSpec("run the service that serves metrics", "services:exporter", options.exporter),
+    "pager": CommandSpec("run the service that delivers pages", "paging:pager", options.nothing),
+    "pages": CommandSpec("pages that wait or failed, and who is paged", "paging:pages", options.nothing),
+    "silence list": CommandSpec("silences of alerts", "paging:silence_list", options.nothing),
+    "silence add": CommandSpec(
+        "keep alerts from people for a while", "paging:silence_add", options.silence_add, changes=True
+    ),
+    "silence expire": CommandSpec(
+        "end a silence", "paging:silence_expire", options.silence_expire, changes=True
+    ),
     "status": CommandSpec("every breaker, or one", "reading:status", options.optional_id),
     "history": CommandSpec("transitions, newest first", "reading:history", options.history),
     "trip": CommandSpec("halt: trip a breaker", "tripping:trip", options.trip, changes=True),
@@ -71,9 +82,74 @@ COMMANDS: Final[dict[str, CommandSpec]] = {
         "approve a second person's request", "resuming:approve", options.approve, changes=True
     ),
     "restore": CommandSpec("re-issue grants after a loss", "resuming:restore", options.restore, changes=True),
+    "incident list": CommandSpec("unresolved incidents, worst first", "incidents:listing", incident.listing),
+    "incident triage": CommandSpec("its first five minutes on one page", "triage:triage", incident.show),
+    "incident show": CommandSpec("everything about one incident", "incidents:show", incident.show),
+    "incident open": CommandSpec("open an incident", "incidents:opening", incident.opening, changes=True),
     "incident ack": CommandSpec(
-        "acknowledge an incident", "resuming:acknowledge", options.acknowledge, changes=True
+        "acknowledge an incident", "incidents:acknowledge", incident.acknowledge, changes=True
     ),
+    "incident note": CommandSpec("add to its story", "incidents:note", incident.note, changes=True),
+    "incident assign": CommandSpec("make it a login's", "incidents:assign", incident.assign, changes=True),
+    "incident escalate": CommandSpec(
+        "give it a higher severity", "incidents:escalate", incident.escalate, changes=True
+    ),
+    "incident snooze": CommandSpec(
+        "keep it quiet for a while", "incidents:snooze", incident.snooze, changes=True
+    ),
+    "incident merge": CommandSpec(
+        "make it part of another one", "incidents:merge", incident.merge, changes=True
+    ),
+    "incident link": CommandSpec(
+        "link it to breakers and objectives", "incidents:link", incident.link, changes=True
+    ),
+    "incident resolve": CommandSpec(
+        "end it, with its root cause", "incidents:resolve", incident.resolve, changes=True
+    ),
+    "incident told": CommandSpec(
+        "tick off an audience that was told", "incidents:told", incident.told, changes=True
+    ),
+    "incident action": CommandSpec("add an action item", "incidents:action", incident.action, changes=True),
+    "incident done": CommandSpec("tick off an action item", "incidents:done", incident.done, changes=True),
+    "incident bundle": CommandSpec(
+        "all records of an incident in one archive", "bundling:bundle", options.bundle
+    ),
+    "incident postmortem": CommandSpec(
+        "a draft in Markdown from the timeline", "afterwards:postmortem", options.postmortem
+    ),
+    "handover": CommandSpec("what the next on-call must know", "afterwards:handover", options.handover),
+    "kill-switch": CommandSpec(
+        "halt everything, cancel all orders, flatten all positions",
+        "killing:kill_switch",
+        options.kill_switch,
+        changes=True,
+    ),
+    "kill-switch status": CommandSpec(
+        "kill switches that await their review", "killing:status", options.nothing
+    ),
+    "kill-switch review": CommandSpec(
+        "a kill switch's review, which a second safety-admin approves",
+        "killing:review",
+        options.kill_review,
+        changes=True,
+    ),
+    "cancel-all": CommandSpec(
+        "cancel the open orders of one instrument", "killing:cancel_all", options.cancel_all, changes=True
+    ),
+    "mode": CommandSpec(
+        "what passes of one instrument's orders", "switching:mode", switch.mode, changes=True
+    ),
+    "latch release": CommandSpec(
+        "release an instrument's safety latch", "switching:latch_release", switch.latch_release, changes=True
+    ),
+    "withdrawals halt": CommandSpec(
+        "halt withdrawals", "switching:withdrawals_halt", switch.withdrawals, changes=True
+    ),
+    "withdrawals resume": CommandSpec(
+        "permit them again", "switching:withdrawals_resume", switch.withdrawals, changes=True
+    ),
+    "switches": CommandSpec("modes, latches, withdrawals", "switching:switches", options.nothing),
+    "recon": CommandSpec("reconciliation, the worst line first", "reconciling:recon", options.recon),
     "limit": CommandSpec("cap the order size of a scope", "sizing:limit", options.limit, changes=True),
     "lift": CommandSpec("end such a cap", "sizing:lift", options.lift, changes=True),
     "slo": CommandSpec("objectives and error budgets, worst first", "slos:slo", options.slo),

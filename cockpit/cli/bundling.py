@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.reading import without_password
+from cockpit.cli.resuming import uuid_of
 from cockpit.cli.wiring import (
     EvidenceShelf,
     authority_ring,
@@ -21,7 +22,6 @@ from cockpit.cli.wiring import (
 from cockpit.config import Credentials, Settings
 from cockpit.domain.audit import ChainBroken
 from cockpit.domain.refusals import EXIT_DONE, EXIT_UNREACHABLE, StoreUnreachable
-from cockpit.domain.text import clean
 from cockpit.operations.audit_verify import VerifyPorts, verify
 from cockpit.operations.bundle import Bundle, BundlePorts, BundleUnwritable, write_bundle
 
@@ -30,12 +30,13 @@ def bundle(options: argparse.Namespace) -> Answer:
     """Exit 0 whole, 5 where a part is missing: what could be read is bundled all the same."""
     settings = settings_of(options)
     credentials = settings.credentials(options.login)
-    target = Path(options.output or f"incident-{clean(options.id, 36)}.tar.gz").absolute()
+    incident_id = uuid_of(options.id, "incident")
+    target = Path(options.output or f"incident-{incident_id}.tar.gz").absolute()
     if not target.parent.is_dir() or target.exists():
         why = "exists already" if target.exists() else f"has no folder {target.parent}"
         raise UsageFault(f"--output: {target} {why}; name a new file in a folder that exists")
     try:
-        made = asyncio.run(_make(settings, credentials, options.id, target))
+        made = asyncio.run(_make(settings, credentials, incident_id, target))
     except BundleUnwritable as error:
         raise UsageFault(f"--output: {error}; name a place that can be written") from error
     document: dict[str, object] = {**asdict(made), "path": str(made.path)}

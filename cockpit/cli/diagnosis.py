@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 
-from cockpit.cli.service_checks import exporter, guard, objectives, prometheus
+from cockpit.cli.service_checks import exporter, guard, objectives, pager, prometheus
 from cockpit.cli.wiring import (
     EvidenceShelf,
     open_gateway,
@@ -40,6 +40,7 @@ async def diagnose(settings: Settings, login: str | None) -> tuple[tuple[Fact, .
         "objectives": lambda: objectives(settings, credentials),
         "guard": lambda: guard(settings, credentials),
         "exporter": lambda: exporter(settings),
+        "pager": lambda: pager(settings, credentials),
     }
     if settings.prometheus_url is not None:
         checks["prometheus"] = lambda: prometheus(settings.prometheus_url or "")

@@ -24,6 +24,12 @@ def optional_id(parser: Parser) -> None:
     parser.add_argument("id", metavar="ID", nargs="?", help="only this breaker")
 
 
+def recon(parser: Parser) -> None:
+    parser.add_argument(
+        "symbol", metavar="SYMBOL", nargs="?", help="only this instrument, with its mismatches"
+    )
+
+
 def notes(parser: Parser) -> None:
     parser.add_argument("--notes", metavar="TEXT", required=True, help="why, 20 to 500 characters")
 
@@ -79,14 +85,30 @@ def restore(parser: Parser) -> None:
     yes(parser)
 
 
-def acknowledge(parser: Parser) -> None:
-    parser.add_argument("incident", metavar="ID", help="the incident's id")
-    notes(parser)
-
-
 def history(parser: Parser) -> None:
     optional_id(parser)
     parser.add_argument("--count", metavar="N", default="50", help="how many, newest first (50)")
+
+
+def kill_switch(parser: Parser) -> None:
+    parser.add_argument("--notes", metavar="TEXT", help="why, 20 to 500 characters")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the newest one that is not finished"
+    )
+    yes(parser)
+
+
+def kill_review(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="the kill switch, as `cockpit kill-switch status` names it")
+    notes(parser)
+    yes(parser)
+
+
+def cancel_all(parser: Parser) -> None:
+    parser.add_argument("symbol", metavar="SYMBOL", help="the instrument, e.g. BTC-USD")
+    parser.add_argument("--reason", metavar="TEXT", required=True, help="why, 20 to 500 characters")
+    parser.add_argument("--ticket", metavar="ID", required=True, help="the ticket that it is done under")
+    yes(parser)
 
 
 def verify(parser: Parser) -> None:
@@ -181,6 +203,25 @@ def lift(parser: Parser) -> None:
     yes(parser)
 
 
+def silence_add(parser: Parser) -> None:
+    parser.add_argument(
+        "--matcher",
+        metavar="LABEL=VALUE",
+        action="append",
+        required=True,
+        help="what it covers, such as breaker_id=instrument:BTC-USD; also !=, =~, !~; repeat it for several",
+    )
+    parser.add_argument("--minutes", metavar="N", required=True, help="how long, up to 1440 (24 hours)")
+    notes(parser)
+    yes(parser)
+
+
+def silence_expire(parser: Parser) -> None:
+    parser.add_argument("silence", metavar="SILENCE", help="its id: `cockpit silence list` shows it")
+    notes(parser)
+    yes(parser)
+
+
 def exporter(parser: Parser) -> None:
     parser.add_argument("--port", metavar="N", help="instead of metrics_port of the settings (8503)")
 
@@ -192,3 +233,17 @@ def demo(parser: Parser) -> None:
 
 def completion(parser: Parser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish", *LISTS), metavar="bash|zsh|fish")
+
+
+def bundle(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="the incident")
+    parser.add_argument("--output", metavar="FILE", help="a new file; otherwise incident-ID.tar.gz here")
+
+
+def postmortem(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="the incident")
+    parser.add_argument("--output", metavar="FILE", help="a new file instead of stdout")
+
+
+def handover(parser: Parser) -> None:
+    parser.add_argument("--hours", metavar="N", default="12", help="how far back changes count, 1 to 168")

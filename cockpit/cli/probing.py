@@ -49,7 +49,7 @@ class _Bench:
 
 
 def probe(options: argparse.Namespace) -> Answer:
-    breaker_id = settings_of(options).catalogue.known(options.id)
+    breaker_id = settings_of(options).catalogue.known_breaker(options.id)
     return asyncio.run(_probe(options, breaker_id))
 
 

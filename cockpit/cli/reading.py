@@ -29,7 +29,7 @@ MAX_COUNT = 1_000
 def status(options: argparse.Namespace) -> Answer:
     """Every breaker, or one. Redis says the states; Postgres adds who, why and since when."""
     settings = settings_of(options)
-    chosen = (settings.catalogue.known(options.id),) if options.id else settings.catalogue.ids
+    chosen = (settings.catalogue.known_breaker(options.id),) if options.id else settings.catalogue.ids
     return asyncio.run(_status(settings, settings.credentials(options.login), chosen))
 
 

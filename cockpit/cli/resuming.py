@@ -1,4 +1,4 @@
-"""half-open, close, approve, restore, and acknowledging an incident: everything the authority decides."""
+"""half-open, close, approve and restore; and how everything is asked that the authority decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ask = Callable[[resume.ResumePorts], Awaitable[Outcome]]
 
 
 def half_open(options: argparse.Namespace) -> Answer:
-    breaker_id = settings_of(options).catalogue.known(options.id)
+    breaker_id = settings_of(options).catalogue.known_breaker(options.id)
     notes, checked = justification(options.notes), parse_checked(options.checked)
     must_acknowledge(options, breaker_id, "probe orders may trade there, and that what you vouch for is so")
     override = "" if options.override is None else _override(options.override)
@@ -30,7 +30,7 @@ def half_open(options: argparse.Namespace) -> Answer:
 
 
 def close(options: argparse.Namespace) -> Answer:
-    breaker_id = settings_of(options).catalogue.known(options.id)
+    breaker_id = settings_of(options).catalogue.known_breaker(options.id)
     notes = justification(options.notes)
     must_acknowledge(options, breaker_id, "trading resumes there, at a limited size at first")
     wish = resume.Wish(Kind.CLOSE, breaker_id, notes)
@@ -44,12 +44,6 @@ def approve(options: argparse.Namespace) -> Answer:
 
 def restore(options: argparse.Namespace) -> Answer:
     wish = resume.Wish(Kind.RESTORE, GLOBAL, _short_notes(options.notes))
-    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
-
-
-def acknowledge(options: argparse.Namespace) -> Answer:
-    incident, notes = uuid_of(options.incident, "incident"), justification(options.notes)
-    wish = resume.Wish(Kind.ACKNOWLEDGE, GLOBAL, notes, target=incident)
     return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 

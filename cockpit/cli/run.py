@@ -65,6 +65,7 @@ def _bad_input() -> tuple[type[Exception], ...]:
     """What says that the input was wrong. Asked for once something was raised: its modules load slowly."""
     from cockpit.domain.adjustments import BadAdjustment
     from cockpit.domain.checklist import BadChecked
+    from cockpit.domain.silences import BadSilence
 
     return (
         UsageFault,
@@ -73,6 +74,7 @@ def _bad_input() -> tuple[type[Exception], ...]:
         BadReason,
         BadChecked,
         BadAdjustment,
+        BadSilence,
         InvalidBreakerId,
         UnknownBreaker,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from backends.redis_store import RedisStore
     from cockpit.desk import Desk
     from cockpit.feeds import ObjectivesSide
+    from cockpit.incident_feeds import MinutesSide
+    from cockpit.recon_feed import ReconSide
 
 _FOR_STATES: Final = (
     "backends.redis_store",
@@ -26,6 +28,9 @@ _FOR_STATES: Final = (
 )
 _FOR_ALL: Final = (
     "cockpit.desk",
+    "cockpit.incident_feeds",
+    "cockpit.recon_feed",
+    "cockpit.switch_desk",
     "cockpit.cli.tripping",
     "cockpit.operations.audit_verify",
     "backends.postgres_store",
@@ -44,6 +49,16 @@ _FOR_DIALOGS: Final = (
     "cockpit.screens.audit",
     "cockpit.screens.slos",
     "cockpit.screens.triggers",
+    "widgets.new_incident_dialog",
+    "cockpit.screens.incidents",
+    "cockpit.screens.first_minutes",
+    "cockpit.cli.killing",
+    "backends.gate_acks",
+    "widgets.kill_dialogs",
+    "widgets.mode_dialog",
+    "widgets.switch_dialogs",
+    "widgets.latch_dialog",
+    "cockpit.screens.reconciliation",
 )
 _FOR_SLOS: Final = ("widgets.slo_strip", "widgets.halts_due", "cockpit.objectives")
 
@@ -78,6 +93,38 @@ def open_objectives(settings: Settings, credentials: Credentials) -> ObjectivesS
     from cockpit.objectives import open_objectives as opened
 
     return opened(settings, postgres_address(credentials))
+
+
+def open_first_minutes(settings: Settings, credentials: Credentials, desk: Desk) -> MinutesSide:
+    """This login's reader of the first-five-minutes page."""
+    from backends.gateway import Gateway
+    from backends.playbook_folder import shipped_playbooks
+    from backends.postgres_store import PostgresStore
+    from backends.run_folder import RunFolders
+    from cockpit.cli.wiring import postgres_address
+    from cockpit.minutes_reader import MinutesReader
+    from cockpit.operations.first_minutes import FirstMinutesPorts
+
+    store = PostgresStore(postgres_address(credentials))
+    gateway = Gateway(settings.gateway_url) if settings.gateway_url else None
+    watched = settings.run_results or settings.audit_logs
+    runs = RunFolders(settings.run_results, settings.audit_logs) if watched else None
+    ports = FirstMinutesPorts(
+        desk=store,
+        catalogue=settings.catalogue,
+        breakers=desk.stores.redis,
+        gateway=gateway,
+        runs=runs,
+    )
+    return MinutesReader(store, ports, shipped_playbooks, gateway, runs)
+
+
+def open_reconciliation(credentials: Credentials) -> ReconSide:
+    """This login's reader of the reconciliation runs."""
+    from backends.reconciliation_store import ReconciliationStore
+    from cockpit.cli.wiring import postgres_address
+
+    return ReconciliationStore(postgres_address(credentials))
 
 
 def _load(modules: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What `cockpit doctor` looks at besides the stores: objectives, their sources, the guard, the exporter."""
+"""What `cockpit doctor` looks at besides the stores: objectives, their sources, guard, exporter, pager."""
 
 from __future__ import annotations
 
@@ -87,6 +87,32 @@ async def exporter(settings: Settings) -> Sequence[Fact]:
     """Whether its login can only read."""
     facts = await _role("exporter", settings, settings.exporter_login, Role.MONITORING_READ)
     return facts or [ok("exporter", f"would serve port {settings.metrics_port} as the login it is given")]
+
+
+async def pager(settings: Settings, credentials: Credentials) -> Sequence[Fact]:
+    """Whether anybody is paged, and whether pages arrive."""
+    if settings.paging.fault:
+        return [bad("pager", settings.paging.fault, "Until then no pager starts with these settings.")]
+    async with open_postgres(credentials) as store:
+        found = (await store.snapshot()).paging
+    remedy = "Nobody is told of incidents; start `cockpit pager`."
+    if found is None:
+        return [bad("pager", "what waits to be paged could not be read", "`cockpit pages` says more.")]
+    if found.age_s is None:
+        return [warn("pager", "none has ever run here", remedy)]
+    facts = [
+        warn("pager", fault, "It goes on trying; `cockpit pages` shows what waits.") for fault in found.faults
+    ]
+    refused = [row for row in found.rows if row.given_up]
+    if refused:
+        first = f"{refused[0].receiver}: {refused[0].last_error}"
+        text = f"{len(refused)} page(s) were refused for good ({first})"
+        facts.append(bad("pages", text, "Call whoever should have been paged; mend [paging]."))
+    if not found.alive:
+        waiting = f"none is running, last seen {span(found.age_s)} ago, {found.waiting} pages wait"
+        return [bad("pager", waiting, remedy), *facts]
+    seen = f"pages {', '.join(found.receivers)}, seen {found.age_s:.1f} s ago, {found.waiting} pages wait"
+    return [ok("pager", seen), *facts]
 
 
 async def _role(service: str, settings: Settings, login: str | None, wanted: Role) -> list[Fact]:

@@ -84,7 +84,7 @@ def authority(options: argparse.Namespace) -> int:
 
         await run(settings, stop, ready=lambda: say("this authority acts"))
 
-    return _served("authority", serve)
+    return served("authority", serve)
 
 
 def guard(options: argparse.Namespace) -> int:
@@ -100,7 +100,7 @@ def guard(options: argparse.Namespace) -> int:
 
         await run(settings, credentials.name, stop, ready=lambda: say("this guard acts"))
 
-    return _served(credentials.name, serve)
+    return served(credentials.name, serve)
 
 
 def exporter(options: argparse.Namespace) -> int:
@@ -117,10 +117,11 @@ def exporter(options: argparse.Namespace) -> int:
 
         await run(settings, credentials.name, port, stop, ready=lambda: say("metrics are served"))
 
-    return _served(credentials.name, serve)
+    return served(credentials.name, serve)
 
 
-def _served(login: str, serve: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> int:
+def served(login: str, serve: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> int:
+    """Run a service until SIGTERM, SIGINT or SIGHUP."""
     import asyncio
     import logging
     import signal

@@ -21,7 +21,7 @@ _LIFT: Final = re.compile(r"`(cockpit lift [0-9a-f-]{36})`")
 
 def limit(options: argparse.Namespace) -> Answer:
     """Cap the size of every order of a scope, until somebody who may resume lifts it."""
-    breaker_id = settings_of(options).catalogue.known(options.id)
+    breaker_id = settings_of(options).catalogue.known_breaker(options.id)
     share, reason = parse_share(options.share), parse_reason(options.reason)
     notes = justification(options.notes)
     must_acknowledge(options, breaker_id, f"orders there are cut to {share} of their size")

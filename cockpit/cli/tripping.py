@@ -18,6 +18,7 @@ from cockpit.domain.reasons import parse_reason
 from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.text import justification
 from cockpit.operations import trip as operation
+from cockpit.operations.outcomes import Outcome
 from cockpit.operations.spool import Spool, SpooledTrip
 
 if TYPE_CHECKING:
@@ -43,17 +44,23 @@ def trip(options: argparse.Namespace) -> Answer:
     notes = justification(options.notes)
     ttl_s = whole(options.ttl, "ttl", 1, MAX_TTL_S) if options.ttl is not None else None
     must_acknowledge(options, breaker_id, "trading there halts at once")
-    now = datetime.now(UTC)
-    login = login_of(credentials)
+    now, login = datetime.now(UTC), login_of(credentials)
     request = operation.command(breaker_id, login, str(uuid4()), reason, notes, ttl_s, now)
+    return of_outcome(*delivered(request, settings, credentials))
+
+
+def delivered(
+    request: Command, settings: Settings, credentials: Credentials
+) -> tuple[Outcome, tuple[str, ...]]:
+    """Sign and deliver a trip, then what waits in the spool; its outcome, and lines for people. Blocks."""
     signed, warning = sign_if_possible(request, credentials)
-    ports = trip_ports(settings, credentials)
+    ports, now = trip_ports(settings, credentials), datetime.now(UTC)
     outcome = operation.trip(request, signed, ports, now)
     messages = [warning] if warning else []
     if outcome.redis:
-        messages += [f"From the spool: {late.message}" for late in operation.retry(ports, login, now)]
-    left = operation.waiting(ports.spool, login)
-    return of_outcome(outcome, (*messages, left) if left else tuple(messages))
+        messages += [f"From the spool: {late.message}" for late in operation.retry(ports, request.login, now)]
+    left = operation.waiting(ports.spool, request.login)
+    return outcome, (*messages, left) if left else tuple(messages)
 
 
 def retry_spool(settings: Settings, credentials: Credentials) -> list[str]:

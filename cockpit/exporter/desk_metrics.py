@@ -1,4 +1,4 @@
-"""What Postgres says of the authority, the audit chain, the guard and the breakers' history, as metrics.
+"""What Postgres says of authority, audit chain, guard, pager and the breakers' history, as metrics.
 
 Both services publish their status as JSON. Of one that is not alive only its age is known.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 from backends.event_counts import EventCounts
 from cockpit.domain.breakers import Catalogue
-from cockpit.domain.desk import DeskSnapshot, LeaseRow
+from cockpit.domain.desk import DeskSnapshot, LeaseRow, Paging
 from cockpit.domain.documents import parse_rfc3339
 from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.trigger_reports import GuardSnapshot, TriggerReport, TriggerState
@@ -37,6 +37,7 @@ def add_desk(
     for severity in SEVERITIES:
         families.add("incidents_unacknowledged", float(waiting[severity]), severity=severity)
     _add_guard(families, desk.guard, counts)
+    _add_paging(families, desk.paging)
     limits = Counter(limit.breaker_id for limit in desk.size_limits)
     for name in catalogue.ids:
         families.add("breaker_resets_total", float(counts.resets.get(name, 0)), breaker_id=name)
@@ -89,6 +90,22 @@ def _add_guard(families: Families, guard: GuardSnapshot | None, counts: EventCou
     families.add("guard_faults", float(len(guard.faults)))
     for report in guard.reports[:MOST_RULES]:
         _add_trigger(families, report)
+
+
+def _add_paging(families: Families, paging: Paging | None) -> None:
+    if paging is None:
+        return
+    families.add("pages_waiting", float(paging.waiting))
+    families.add("pages_failed", float(paging.failed))
+    refused = Counter(row.severity for row in paging.rows if row.given_up)
+    for severity in SEVERITIES:
+        families.add("pages_given_up", float(refused[severity]), severity=severity)
+    if paging.age_s is None:
+        return  # a platform that pages nobody lacks no pager
+    families.add("pager_up", float(paging.alive))
+    families.add("pager_age_seconds", paging.age_s)
+    if paging.alive:
+        families.add("pager_faults", float(len(paging.faults)))
 
 
 def _add_trigger(families: Families, report: TriggerReport) -> None:

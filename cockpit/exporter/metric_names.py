@@ -34,6 +34,7 @@ breaker_trips_total | breaker_id | Trips by the counter in Redis, which starts a
 breaker_resets_total | breaker_id | Closes that were committed, by the audit log.
 breaker_probe_success_ratio | breaker_id | Passed share of the probes of this epoch's run, for an hour.
 breaker_size_limits | breaker_id | Caps on order size that are in force.
+switch_set | switch | 1 while a symbol's mode or latch, or the halt of withdrawals, is set or in doubt.
 """
 _OBJECTIVES: Final = """
 slo_info | slo breaker_id title | 1 for each objective that has an error budget.
@@ -87,6 +88,13 @@ guard_trigger_threshold | rule | The value from which the trigger fires.
 guard_trigger_fraction | rule | How much of the way to the threshold is gone; 1 at the threshold.
 guard_trigger_breach_in_seconds | rule | Until the threshold is reached at the rate of the last minutes.
 guard_trigger_firings_total | rule mode | What the trigger did (live) or would have done (shadow).
+pager_up | | 1 while a pager gives signs of life; without one nobody is paged. Absent where none ever ran.
+pager_age_seconds | | Since the newest sign of life of a pager, by the database's clock.
+pager_faults | | What the living pagers say is wrong with their receivers.
+pages_waiting | | Pages that are not at every receiver yet.
+pages_failed | | Deliveries of pages that failed and were not made since.
+pages_given_up | severity | Deliveries that a receiver refused for good; told for a day, \
+and while the incident is unacknowledged. At most 50 are looked at, the given-up ones first.
 exporter_build_info | version python | 1; which exporter this is.
 exporter_source_up | source | 1 where this source could be read in this scrape.
 exporter_source_duration_seconds | source | What reading this source took in this scrape.

@@ -105,7 +105,7 @@ async def init(
 ) -> Initialised:
     """Create or upgrade what the cockpit needs in both stores. Safe to repeat and to be interrupted.
 
-    Every breaker gets its first epoch and reads OPEN. Where nothing was ever recorded, neither in the audit
+    Every breaker and switch gets its first epoch and reads OPEN: halted, set. Where nothing was ever recorded, neither in the audit
     log nor in Redis, a genesis grant is left for the authority; a repeat gives none and closes nothing.
     `known` are the logins that the settings hold, with their Redis passwords: a service that is not among
     them gets fresh ones. Where Redis lost its users (they are neither replicated nor kept without an ACL
@@ -127,11 +127,10 @@ async def init(
     mended, lost = await _mend_users(postgres, redis, held)
     run_id = await redis.run_id()
     genesis = False
-    if await redis.untouched(
-        catalogue.ids
-    ):  # before the first counter, so that an interrupted init can go on
+    # Looked at before the first counter, so that an interrupted init can go on.
+    if await redis.untouched(catalogue.everything):
         genesis = await postgres.grant_genesis(run_id, genesis_payload(catalogue, run_id, owner_key))
-    seeded = await redis.seed_counters(catalogue.ids)
+    seeded = await redis.seed_counters(catalogue.everything)
     await postgres.note_counters(run_id, dict.fromkeys(seeded, 1))
     return Initialised(run_id, tuple(services), seeded, genesis, mended, lost)
 
@@ -155,7 +154,7 @@ def genesis_payload(catalogue: Catalogue, run_id: str, owner_key: Key) -> str:
     """The owner's signed list of breakers that may start CLOSED, as `{"breakers", "key_id", "run_id",
     "signature"}`, the signature over the canonical JSON of the other three (all ASCII)."""
     granted: dict[str, object] = {
-        "breakers": list(catalogue.ids),
+        "breakers": list(catalogue.everything),
         "key_id": owner_key.key_id,
         "run_id": run_id,
     }

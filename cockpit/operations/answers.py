@@ -41,7 +41,7 @@ def outcome_of(row: RequestRow) -> Outcome:
 
 
 def _second(row: RequestRow) -> str:
-    if row.kind == Kind.EXCLUDE.value:
+    if row.kind in (Kind.EXCLUDE.value, Kind.KILL_REVIEW.value):
         return "another safety-admin"
     return f"someone else who may resume {row.breaker_id}"
 

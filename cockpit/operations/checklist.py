@@ -18,6 +18,15 @@ from cockpit.domain.checklist import LIVE, Finding
 from cockpit.domain.desk import OrderFigures
 from cockpit.domain.documents import parse_rfc3339
 from cockpit.domain.limits import Limits
+from cockpit.domain.recovery import (
+    Broker,
+    Need,
+    active_symbols,
+    conditions,
+    linked_names,
+    moments,
+    needs,
+)
 from cockpit.domain.refusals import Refused
 from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.text import clean
@@ -75,6 +84,7 @@ async def read_findings(ports: ChecklistPorts, breaker_id: BreakerId, limits: Li
         "positions": lambda: _positions(ports),
         "queue": lambda: _queue(ports),
         "error-budgets": lambda: _budgets(ports, breaker_id),
+        "recovery": lambda: _recovery(ports, breaker_id),
     }
     return tuple(await asyncio.gather(*(_finding(item.item_id, readers[item.item_id]) for item in LIVE)))
 
@@ -224,3 +234,40 @@ async def _budgets(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
             snapshot = None
     found = budget_finding(snapshot, breaker_id, ports.catalogue, ports.override)
     return found.ok, found.read, found.wanted
+
+
+async def _recovery(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
+    """The conditions of unresolved incidents that are linked to this breaker, above it or below it."""
+    wanted = "every condition met, or no such incident"
+    incidents = [
+        each
+        for each in await ports.figures.recovering(linked_names(breaker_id, ports.catalogue))
+        if needs(each)
+    ]
+    if not incidents:
+        return True, "no linked incident has any", wanted
+    symbols = active_symbols((breaker_id,), ports.catalogue)
+    facts = await ports.figures.recovery_facts(symbols, moments(incidents))
+    asked = any(Need.GATEWAY in needs(each) for each in incidents)
+    found = conditions(
+        incidents, facts, symbols, await _broker(ports) if asked else Broker(None, "not asked")
+    )
+    missing = [each for each in found if each.met is not True]
+    if not missing:
+        return True, f"all {len(found)} hold", wanted
+    lines = "; ".join(f"{each.incident.title[:60]}: {each.line}" for each in missing)
+    unread = all(each.met is None for each in missing)
+    return None if unread else False, f"{len(missing)} of {len(found)} missing: {lines}", wanted
+
+
+async def _broker(ports: ChecklistPorts) -> Broker:
+    if ports.gateway is None:
+        return Broker(None, "no gateway_url is set")
+    try:
+        health = await ports.gateway.health()
+    except Refused as error:
+        return Broker(None, error.refusal.message)
+    age = health.feed_age_s
+    if age is None:
+        return Broker(None, f"{health.detail}; it does not say how old its feed is")
+    return Broker(health.healthy and age <= FEED_BOUND_S, f"{health.detail}, feed {age:.1f} s old")

@@ -7,6 +7,7 @@ none that can be trusted); both are of `cockpit.domain.refusals`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.desk import AnchorRow, DeskSnapshot, OrderFigures, OverLimit, RequestRow, RunRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity
+from cockpit.domain.recovery import Linked, RecoveryFacts
 from cockpit.domain.snapshots import BreakerSnapshot
 
 CommandSigner = Callable[[Command], SignedCommand]
@@ -97,6 +99,8 @@ class DeskFigures(Protocol):
     async def open_criticals(self, window_s: float) -> Sequence[str]: ...
     async def positions_over(self) -> Sequence[OverLimit]: ...
     async def queue_length(self) -> int: ...
+    async def recovering(self, names: Sequence[str]) -> Sequence[Linked]: ...
+    async def recovery_facts(self, symbols: Sequence[str], moments: Sequence[datetime]) -> RecoveryFacts: ...
 
 
 class AuditReader(Protocol):
