@@ -109,8 +109,11 @@ class Bars:
     def check(self) -> Quality:
         """One quality cycle."""
         errors, self._errors = self._errors, Counter()
-        stale = tuple(symbol for symbol in self._series if self._age_s(symbol) > STALE_S)
-        return Quality({kind: errors[kind] for kind in KINDS}, stale)
+        return Quality({kind: errors[kind] for kind in KINDS}, self.stale())
+
+    def stale(self) -> tuple[str, ...]:
+        """The instruments without a fresh tick, by the ticks' own time."""
+        return tuple(symbol for symbol in self._series if self._age_s(symbol) > STALE_S)
 
     def _age_s(self, symbol: str) -> float:
         return max(0.0, self.clock() - self._series[symbol].newest_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -16,24 +16,39 @@ from cockpit.demo.books import Books, Standing
 from cockpit.demo.faults import Faults
 from cockpit.demo.market import LISTINGS
 from cockpit.demo.measuring import Measuring
+from cockpit.demo.reconciling import Run, Streaks, compare, unreadable
+from cockpit.demo.run_folder import RunFolder
+from cockpit.demo.upkeep import QualityCycle, Upkeep
 from cockpit.demo.venue import Venue
+from cockpit.demo.venue_record import VenueUnreadable
+from cockpit.domain.reconciliation import Verdict
 
 _TICK_S: Final = 0.25
 _MARKS_S: Final = 1.0
 _SETTLE_S: Final = 1.0
 _RECONCILE_S: Final = 20.0
+_QUALITY_S: Final = 20.0
+_RISK_S: Final = 1.0
 _LEDGER_CHECK_S: Final = 5.0
 _PRUNE_S: Final = 60.0
 _BATCH: Final = 2_000
-_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a session that was killed at that very moment
+)
 _log = logging.getLogger("plant")
 
 
 class Bookkeeping:
     """Flushes, marks, settles, reconciles and checks; while Postgres is away everything waits."""
 
-    def __init__(self, books: Books, venue: Venue, measuring: Measuring) -> None:
+    def __init__(self, books: Books, venue: Venue, measuring: Measuring, folder: RunFolder) -> None:
         self._books = books
+        self._upkeep = Upkeep(folder)
+        self._streaks = Streaks()
         self._venue = venue
         self._measuring = measuring
         self._doubled = 0
@@ -44,15 +59,20 @@ class Bookkeeping:
             self._marks: _MARKS_S,
             self._settle: _SETTLE_S,
             self._reconcile: _RECONCILE_S,
+            self._quality: _QUALITY_S,
+            self._risk: _RISK_S,
             self._check: _LEDGER_CHECK_S,
             books.prune: _PRUNE_S,
         }
         self._due = dict.fromkeys(self._every, 0.0)
 
     def faults_changed(self) -> None:
-        """Reconcile at once; once all faults are healed, make the ledger right too."""
+        """Reconcile and check at once; once all faults are healed, make the ledger right too."""
+        faults = self._venue.faults
+        self._upkeep.changed(f"faults: {_words(faults)}", "PUT /faults")
+        self._books.lose(int(faults.order_drift), int(faults.ledger_gap))
         self._faults_changed = True
-        self._heal = self._heal or self._venue.faults == Faults()
+        self._heal = self._heal or faults == Faults()
         if not self._venue.faults.ledger_violations:
             self._doubled = 0
 
@@ -74,6 +94,7 @@ class Bookkeeping:
         self._venue.account = found.account
         self._venue.market.go_on_from(found.marks)
         self._opened = True
+        self._upkeep.begin()
         self._venue.correct_slippage()  # the faults of an earlier run ended with it
 
     async def run(self) -> None:
@@ -99,6 +120,7 @@ class Bookkeeping:
             return
         try:
             await self._flush(marks=True)
+            await self._books.keep_answers()
             await self._books.close()
         except _AWAY as error:
             _log.warning("the last entries are lost: %s: %s", type(error).__name__, error)
@@ -106,10 +128,11 @@ class Bookkeeping:
 
     async def _turn(self) -> None:
         await self._flush()
+        await self._books.keep_answers()
         await self._samples()
         if self._faults_changed:
             self._faults_changed = False
-            self._due |= {self._reconcile: 0.0, self._settle: 0.0, self._marks: 0.0}
+            self._due |= {self._reconcile: 0.0, self._settle: 0.0, self._marks: 0.0, self._quality: 0.0}
         if self._heal:
             await self._flush()
             await self._books.correct()
@@ -144,15 +167,52 @@ class Bookkeeping:
         self._measuring.checked(await self._books.differences())
 
     async def _reconcile(self) -> None:
-        """What the venue reports against what the books hold."""
+        """What the venue reports against what the books hold. A side that cannot be read is no agreement."""
         began = datetime.now(UTC)
-        await self._marks()
-        booked = await self._books.booked_quantities()
-        mismatches = [
-            {"symbol": symbol, "venue": str(self._venue.reported_quantity(symbol)), "books": str(quantity)}
-            for symbol, quantity in booked.items()
-            if symbol in LISTINGS
-            and self._venue.reported_quantity(symbol) - self._venue.positions[symbol].quantity != 0
-        ]
-        self._books.reconciled(mismatches, began, self._venue.account.engine_seq)
-        self._measuring.reconciled(not mismatches)
+        self._venue.value()
+        try:
+            # Before anything is awaited: what the flush takes is of the same moment.
+            report = self._measuring.record.report(self._venue)
+        except VenueUnreadable as error:
+            _log.warning("reconciliation is unknown: %s", error)
+            self._reconciled(unreadable(began))
+            return
+        try:
+            await self._flush(marks=True)
+            books = await self._books.view(report)
+        except _AWAY:
+            self._reconciled(unreadable(began))
+            self._due[self._reconcile] = time.monotonic() + _RECONCILE_S
+            raise
+        self._reconciled(compare(report, books, began))
+
+    def _reconciled(self, runs: Sequence[Run]) -> None:
+        self._books.reconciled(runs)
+        verdicts = {run.verdict for run in runs}
+        worst = next(each for each in (Verdict.MISMATCH, Verdict.UNKNOWN, Verdict.CLEAN) if each in verdicts)
+        mismatch_runs = self._streaks.take(runs)
+        self._measuring.reconciled(worst, mismatch_runs)
+        self._upkeep.reconciled(runs, mismatch_runs)
+
+    async def _quality(self) -> None:
+        """Are the daily bars there, are ticks fresh and sound?"""
+        began, day = datetime.now(UTC), datetime.now(UTC).date()
+        measuring = self._measuring
+        withheld = int(self._venue.faults.missing_bars)
+        missing, given = await self._books.daily(measuring.today, day, withheld)
+        if given:
+            self._upkeep.changed(f"{given} daily bars asked of the data source (simulated)", "plant")
+        measuring.missing_bars = sum(missing.values())
+        errors, stale = measuring.take_errors()
+        cycle = QualityCycle(began, errors, stale, missing)
+        self._upkeep.quality(cycle)
+        await self._books.quality(cycle)
+
+    async def _risk(self) -> None:
+        equity = self._venue.value()
+        self._upkeep.risk(self._venue.positions, self._venue.account, equity)
+
+
+def _words(faults: Faults) -> str:
+    """Which are in force."""
+    return ", ".join(f"{name} {value:g}" for name, value in faults.fields().items() if value) or "none"

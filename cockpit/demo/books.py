@@ -12,64 +12,27 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 import asyncpg
 
-from cockpit.demo import ledger
+from cockpit.demo import book_rows, daily_bars, ledger
 from cockpit.demo.accounts import Account, Fill
-from cockpit.demo.market import LISTINGS
+from cockpit.demo.daily_bars import Today
+from cockpit.demo.drift import Drift
+from cockpit.demo.idempotency import Answers
 from cockpit.demo.orders import Order, Position
+from cockpit.demo.reconciling import BooksView, Run, read_books
 from cockpit.demo.slis import Sample
+from cockpit.demo.upkeep import QualityCycle
+from cockpit.demo.venue_record import VenueReport
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING: Final = 20_000
+_MOST_RUNS: Final = 1_200
 _PATIENCE_S: Final = 5.0
-
-_ORDERS: Final = """
-INSERT INTO recent_orders (order_id, symbol, strategy, side, quantity, price, status, reject_reason,
-latency_ms,
-                           slippage, paper, reduce_only, placed_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::text[],
-                     $8::text[], $9::float8[], $10::numeric[], $11::bool[], $12::bool[], $13::timestamptz[],
-                     $14::timestamptz[])
-ON CONFLICT (order_id) DO UPDATE
-SET status = excluded.status, quantity = excluded.quantity, price = excluded.price,
-    reject_reason = excluded.reject_reason, latency_ms = excluded.latency_ms, slippage = excluded.slippage,
-    updated_at = excluded.updated_at
-"""
-_POSITIONS: Final = """
-INSERT INTO positions (symbol, quantity, avg_price, mark_price, max_quantity, updated_at)
-SELECT *, clock_timestamp() FROM unnest($1::text[], $2::numeric[], $3::numeric[], $4::numeric[],
-$5::numeric[]) ON CONFLICT (symbol) DO UPDATE SET quantity = excluded.quantity, avg_price =
-excluded.avg_price, mark_price = excluded.mark_price,
-    max_quantity = excluded.max_quantity, updated_at = excluded.updated_at
-"""
-_AUTOMATIONS: Final = """
-INSERT INTO automations (name, breaker_id, status, reason)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-ON CONFLICT (name) DO UPDATE
-SET breaker_id = excluded.breaker_id, status = excluded.status, reason = excluded.reason,
-    updated_at = clock_timestamp()
-"""
-_SAMPLES: Final = """
-INSERT INTO sli_samples (sli, good, total, value, observed_at)
-SELECT * FROM unnest($1::text[], $2::numeric[], $3::numeric[], $4::float8[], $5::timestamptz[])
-"""
-_RECONCILIATION: Final = """
-INSERT INTO reconciliation_runs (kind, status, started_at, finished_at, mismatches, engine_seq, ledger_seq)
-VALUES ('position', $1, $2, clock_timestamp(), $3::jsonb, $4, $5)
-"""
-_PRUNE: Final = """
-DELETE FROM recent_orders WHERE order_id IN (
-    SELECT order_id FROM recent_orders WHERE placed_at < clock_timestamp() - interval '2 hours' LIMIT 5000)
-"""
-_LEFT_OVER: Final = """
-UPDATE recent_orders SET status = 'cancelled', reject_reason = 'the plant restarted', updated_at =
-clock_timestamp() WHERE status IN ('new', 'open')
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +67,11 @@ class Books:
         self._automations: dict[str, Automation] = {}
         self._fills: list[Fill] = []
         self._oldest: datetime | None = None  # of the stored fills that are not settled
-        self._reconciliations: list[tuple[object, ...]] = []
+        self._reconciliations: list[Run] = []
+        self._drift = Drift()
+        self._merged_seq = 0
         self.ledger_seq = 0
+        self.answers = Answers()
 
     @property
     def waiting(self) -> int:
@@ -119,34 +85,41 @@ class Books:
 
     def order(self, order: Order) -> None:
         """Note an order's newest state."""
+        if self._drift.keeps_order(order):
+            return
         self._orders[order.order_id] = order
         if len(self._orders) > _MOST_WAITING:
             self._orders.pop(next(iter(self._orders)))
 
     def fill(self, fill: Fill) -> None:
         """Note a fill for the ledger."""
+        if self._drift.keeps_fill(fill):
+            return
         self._fills.append(fill)
         if len(self._fills) > _MOST_WAITING:
+            self._merged_seq = fill.seq
             self._fills = ledger.coalesced(self._fills)
 
     def automations(self, rows: Sequence[Automation]) -> None:
         """Note the automations that changed."""
         self._automations |= {row.name: row for row in rows}
 
-    def reconciled(
-        self, mismatches: Sequence[Mapping[str, str]], started_at: datetime, engine_seq: int
-    ) -> None:
-        """Note one reconciliation of the venue's positions with these books."""
-        status = "mismatch" if mismatches else "clean"
-        self._reconciliations.append(
-            (status, started_at, json.dumps(list(mismatches)), engine_seq, self.ledger_seq)
-        )
-        del self._reconciliations[:-100]
+    def lose(self, orders: int, fills: int) -> None:
+        """From now on so many of the venue's next messages never arrive. 0 brings those that were lost."""
+        found_orders, found_fills = self._drift.lose(orders, fills)
+        self._orders = {order.order_id: order for order in found_orders} | self._orders
+        self._fills = sorted([*self._fills, *found_fills], key=lambda fill: fill.seq)
+
+    def reconciled(self, runs: Sequence[Run]) -> None:
+        """Note the runs of one reconciliation."""
+        self._reconciliations += runs
+        del self._reconciliations[:-_MOST_RUNS]
 
     async def load(self, prices: Mapping[str, Decimal]) -> Standing:
         """What an earlier run left; orders that it left behind are closed as cancelled."""
         connection = await self._connected()
-        await connection.execute(_LEFT_OVER)
+        await connection.execute(book_rows.LEFT_OVER)
+        await self.answers.load(connection)
         opened = await ledger.load(connection, prices)
         self.ledger_seq, self._oldest = opened.ledger_seq, opened.oldest
         return Standing(opened.positions, opened.marks, opened.account)
@@ -163,19 +136,27 @@ class Books:
             connection = await self._connected()
             async with asyncio.timeout(_PATIENCE_S), connection.transaction():
                 if orders:
-                    await connection.execute(_ORDERS, *_order_columns(list(orders.values())))
+                    await connection.execute(
+                        book_rows.ORDERS, *book_rows.order_columns(list(orders.values()))
+                    )
                 if automations:
                     rows = automations.values()
                     await connection.execute(
-                        _AUTOMATIONS, *_columns([(r.name, r.breaker_id, r.status, r.reason) for r in rows])
+                        book_rows.AUTOMATIONS,
+                        *book_rows.columns([(r.name, r.breaker_id, r.status, r.reason) for r in rows]),
                     )
                 if fills or marks:
-                    await connection.execute(_POSITIONS, *_position_columns(standing))
+                    await connection.execute(
+                        book_rows.POSITIONS, *book_rows.position_columns(standing.positions, standing.marks)
+                    )
                     await ledger.save(connection, standing.account)
                 if fills:
                     await ledger.note(connection, fills)
-                for run in runs:
-                    await connection.execute(_RECONCILIATION, *run)
+                if runs:
+                    await connection.execute(
+                        book_rows.RECONCILIATIONS,
+                        *book_rows.columns([book_rows.run_row(run) for run in runs]),
+                    )
         except BaseException:
             self._orders = orders | self._orders
             self._automations = automations | self._automations
@@ -185,6 +166,14 @@ class Books:
             raise
         if fills:
             self._oldest = self._oldest or fills[0].filled_at
+
+    async def keep_answers(self) -> None:
+        """Write what was answered under idempotency keys."""
+        if not self.answers.unsaved:
+            return
+        connection = await self._connected()
+        async with asyncio.timeout(_PATIENCE_S):
+            await self.answers.save(connection)
 
     async def settle(self, lag_s: float, double: int) -> int:
         """Post what was filled `lag_s` ago or earlier, the first `double` fills twice; how many were."""
@@ -214,20 +203,37 @@ class Books:
         connection = await self._connected()
         rows = [(each.sli, each.good, each.total, each.value, each.observed_at) for each in samples]
         async with asyncio.timeout(_PATIENCE_S):
-            await connection.execute(_SAMPLES, *_columns(rows))
+            await connection.execute(book_rows.SAMPLES, *book_rows.columns(rows))
 
     async def prune(self) -> None:
         """Forget orders older than two hours."""
         connection = await self._connected()
         async with asyncio.timeout(_PATIENCE_S):
-            await connection.execute(_PRUNE)
+            await connection.execute(book_rows.PRUNE)
+            await ledger.prune(connection)
 
-    async def booked_quantities(self) -> dict[str, Decimal]:
-        """The positions that the books hold, for reconciliation."""
+    async def view(self, report: VenueReport) -> BooksView:
+        """The books as they are stored, for reconciliation with the venue's report."""
         connection = await self._connected()
         async with asyncio.timeout(_PATIENCE_S):
-            rows = await connection.fetch("SELECT symbol, quantity FROM positions")
-        return {row["symbol"]: row["quantity"] for row in rows}
+            return await read_books(connection, report, self.ledger_seq, self._merged_seq)
+
+    async def daily(self, today: Today, day: date, withheld: int) -> tuple[Mapping[str, int], int]:
+        """Write today's bars and ask for the days that are missing; what each instrument lacks after that,
+        and how many days were given."""
+        connection = await self._connected()
+        async with asyncio.timeout(_PATIENCE_S):
+            await today.write(connection)
+            given = await daily_bars.complete(connection, day, withheld)
+            return await daily_bars.missing_days(connection, day), given
+
+    async def quality(self, cycle: QualityCycle) -> None:
+        """Write one quality cycle."""
+        connection = await self._connected()
+        details = json.dumps(cycle.details)
+        row = (cycle.started_at, cycle.status, cycle.error_count, len(cycle.stale), details)
+        async with asyncio.timeout(_PATIENCE_S):
+            await connection.execute(book_rows.QUALITY, *row)
 
     def drop(self) -> None:
         """Give the connection up at once; the next use makes another."""
@@ -246,30 +252,3 @@ class Books:
                 self._dsn, timeout=3, command_timeout=5, server_settings={"application_name": "plant"}
             )
         return self._connection
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _order_columns(orders: Sequence[Order]) -> list[list[object]]:
-    names = (
-        "order_id symbol strategy side quantity price status reject_reason latency_ms slippage paper "
-        "reduce_only placed_at updated_at"
-    ).split()
-    return _columns([tuple(getattr(order, name) for name in names) for order in orders])
-
-
-def _position_columns(standing: Standing) -> list[list[object]]:
-    return _columns(
-        [
-            (
-                position.symbol,
-                position.quantity,
-                position.avg_price,
-                standing.marks.get(position.symbol),
-                LISTINGS[position.symbol].max_position,
-            )
-            for position in standing.positions.values()
-        ]
-    )

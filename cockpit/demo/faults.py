@@ -23,6 +23,11 @@ class Faults:
     which the marks, at which positions are valued, stand against each position. `ledger_violations`: so
     many of the next fills are posted to the ledger twice. `position_runaway`: the venue executes an order
     that nobody placed, which takes the first instrument's position to that multiple of its limit.
+    `closed_market`: 1 rejects every order, and nothing that rests fills. `cancel_failures`: share of cancels
+    that the venue refuses. `order_drift`: so many of the venue's next reports on ended orders never reach the
+    books. `ledger_gap`: so many of the next fills never reach the ledger. `recon_unreadable`: 1: the venue
+    gives no report to reconcile with. `missing_bars`: so many of the first instrument's newest daily bars are
+    withdrawn by the data source.
     """
 
     latency_ms: float = 0.0
@@ -36,6 +41,12 @@ class Faults:
     price_shock: float = 0.0
     ledger_violations: float = 0.0
     position_runaway: float = 0.0
+    closed_market: float = 0.0
+    cancel_failures: float = 0.0
+    order_drift: float = 0.0
+    ledger_gap: float = 0.0
+    recon_unreadable: float = 0.0
+    missing_bars: float = 0.0
 
     def fields(self) -> dict[str, float]:
         return asdict(self)
@@ -53,8 +64,16 @@ _HIGHEST: Final[Mapping[str, float]] = {
     "price_shock": 0.9,
     "ledger_violations": 100,
     "position_runaway": 3,
+    "closed_market": 1,
+    "cancel_failures": 1,
+    "order_drift": 100,
+    "ledger_gap": 100,
+    "recon_unreadable": 1,
+    "missing_bars": 30,
 }
-_WHOLE: Final = frozenset({"ledger_violations"})
+_WHOLE: Final = frozenset(
+    {"closed_market", "ledger_violations", "order_drift", "ledger_gap", "recon_unreadable", "missing_bars"}
+)
 
 
 def with_changes(faults: Faults, changes: object) -> Faults:

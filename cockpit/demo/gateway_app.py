@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -21,11 +21,14 @@ from starlette.types import ASGIApp
 
 from backends.gate import Decision, Gate, OrderKind
 from backends.gate_ack import InFlight
+from cockpit.demo.emergency import BadRequest, Emergency, parse_symbol, parse_withdrawal
 from cockpit.demo.faults import BadFault, Faults, with_changes
 from cockpit.demo.health import LedgerHealth, health
+from cockpit.demo.idempotency import Answers, BadKey, Made
 from cockpit.demo.market import LISTINGS
 from cockpit.demo.measuring import Measuring
 from cockpit.demo.orders import Order, Side, new_order
+from cockpit.demo.pages_app import Pages
 from cockpit.demo.serving import Measured
 from cockpit.demo.venue import Venue
 from cockpit.domain.text import clean
@@ -40,13 +43,15 @@ class BadOrder(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What the routes work on. `on_faults` is told of every change of the faults."""
+    """What the routes work on. `on_faults` is told of every change of the faults; `answers` are those that
+    were given under idempotency keys."""
 
     venue: Venue
     gate: Gate
     flight: InFlight
     measuring: Measuring
     on_faults: Callable[[], None]
+    answers: Answers = field(default_factory=Answers)
 
     async def health(self, request: Request) -> JSONResponse:
         measured = self.measuring
@@ -89,23 +94,26 @@ class Gateway:
         return JSONResponse(order.fields())
 
     async def cancel_all(self, request: Request) -> JSONResponse:
-        order_ids = list(self.venue.resting)
-        for order_id in order_ids:
-            self.venue.cancel(order_id, "cancel-all")
-        return JSONResponse({"cancelled": order_ids, "open": len(self.venue.resting)})
+        body = await _json(request, empty=None)
+        return await self._once(request, lambda key: self._emergency.cancel_all(parse_symbol(body), key))
 
     async def flatten(self, request: Request) -> JSONResponse:
-        """Reduce every position to nothing. An order never takes one past zero, also when this is sent
-        twice.
-        """
-        placed: list[Order] = []
-        for symbol, position in list(self.venue.positions.items()):
-            if position.quantity:
-                side = Side.SELL if position.quantity > 0 else Side.BUY
-                order = new_order(symbol, side, abs(position.quantity), reduce_only=True)
-                placed.append(await self.venue.submit(order))
-        left = {symbol: str(p.quantity) for symbol, p in self.venue.positions.items() if p.quantity}
-        return JSONResponse({"orders": [order.fields() for order in placed], "positions": left})
+        return await self._once(request, self._emergency.flatten)
+
+    async def withdraw(self, request: Request) -> JSONResponse:
+        body = await _json(request)
+        return await self._once(request, lambda key: self._emergency.withdraw(parse_withdrawal(body), key))
+
+    @property
+    def _emergency(self) -> Emergency:
+        return Emergency(self.venue, self.gate, self.flight, self.answers)
+
+    async def _once(self, request: Request, act: Callable[[str | None], Awaitable[Made]]) -> JSONResponse:
+        try:
+            status, fields = await act(request.headers.get("idempotency-key"))
+        except (BadRequest, BadKey) as error:
+            return _error(422, str(error))
+        return JSONResponse(fields, status)
 
     async def faults(self, request: Request) -> JSONResponse:
         if request.method == "PUT":
@@ -175,12 +183,15 @@ def _quantity(value: object) -> Decimal:
     return quantity
 
 
-async def _json(request: Request) -> object:
+async def _json(request: Request, empty: object = ...) -> object:
+    """The body; `empty` where there is none and that is allowed."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_BYTES:
             raise HTTPException(413, f"the body is over {_MOST_BYTES} bytes")
+    if not body and empty is not ...:
+        return empty
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -217,8 +228,11 @@ def build(gateway: Gateway) -> ASGIApp:
         ("POST", "/orders"): gateway.place,
         ("POST", "/orders/cancel-all"): gateway.cancel_all,
         ("POST", "/positions/flatten"): gateway.flatten,
+        ("POST", "/withdrawals"): gateway.withdraw,
         ("GET PUT DELETE", "/faults"): gateway.faults,
         ("GET", "/metrics"): gateway.metrics,
+        ("POST", "/pages"): (pages := Pages()).take,
+        ("GET", "/pages"): pages.show,
     }
     app = Starlette(
         routes=[Route(path, handler, methods=methods.split()) for (methods, path), handler in routes.items()],

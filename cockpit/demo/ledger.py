@@ -31,11 +31,12 @@ _FILLS: Final = """
 INSERT INTO plant.unsettled (seq, symbol, quantity, cash, filled_at)
 SELECT f.* FROM unnest($1::bigint[], $2::text[], $3::numeric[], $4::numeric[], $5::timestamptz[])
            AS f (seq, symbol, quantity, cash, filled_at)
-WHERE f.seq > (SELECT ledger_seq FROM plant.account)
+WHERE NOT EXISTS (SELECT FROM plant.postings AS p WHERE p.seq = f.seq)
 ON CONFLICT (seq) DO NOTHING
 """
 _SETTLE: Final = """
 WITH due AS (DELETE FROM plant.unsettled WHERE filled_at <= $1 RETURNING seq, symbol, quantity, cash),
+listed AS (INSERT INTO plant.postings (seq, symbol) SELECT seq, symbol FROM due ON CONFLICT DO NOTHING),
 numbered AS (
     SELECT *, CASE WHEN row_number() OVER (ORDER BY quantity = 0, seq) <= $2 THEN 2 ELSE 1 END AS times
     FROM due),
@@ -47,6 +48,9 @@ posted AS (
 UPDATE plant.account SET ledger_seq = greatest(ledger_seq, (SELECT max(seq) FROM due))
 RETURNING ledger_seq, (SELECT count(*) FROM numbered WHERE times = 2) AS doubled,
           (SELECT filled_at FROM plant.unsettled WHERE filled_at > $1 ORDER BY seq LIMIT 1) AS oldest
+"""
+_PRUNE: Final = """
+DELETE FROM plant.postings WHERE seq < (SELECT engine_seq FROM plant.account) - 20000
 """
 _DIFFERENCES: Final = """
 WITH booked AS (
@@ -135,6 +139,11 @@ async def settle(connection: Any, until: datetime, double: int) -> Settled:
     """Post all fills up to `until`, the first `double` of them twice. However often this is repeated, each
     is posted once."""
     return Settled(**await connection.fetchrow(_SETTLE, until, double))
+
+
+async def prune(connection: Any) -> None:
+    """Forget the numbers of fills that were posted long ago."""
+    await connection.execute(_PRUNE)
 
 
 async def differences(connection: Any) -> dict[str, Decimal]:

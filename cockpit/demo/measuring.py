@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 from backends.gate_ack import InFlight
 from cockpit.demo.accounts import Fill
-from cockpit.demo.bars import BAR_S, Bars, Quality
+from cockpit.demo.bars import BAR_S, KINDS, Bars, Quality
 from cockpit.demo.books import Books
+from cockpit.demo.daily_bars import Today
 from cockpit.demo.health import FEED_BOUND_S
 from cockpit.demo.market import LISTINGS, Tick
 from cockpit.demo.metrics import Gauge, Metrics, by_symbol, single
 from cockpit.demo.orders import Order
 from cockpit.demo.slis import SAMPLES_S, Slis
 from cockpit.demo.venue import Outcome, Venue
+from cockpit.demo.venue_record import VenueRecord
+from cockpit.domain.reconciliation import Verdict
 
 _CHECK_COUNTS_S: Final = 30.0  # a ledger check that is older says nothing
 
@@ -37,18 +42,26 @@ class Measuring:
         self.metrics = Metrics(self._gauges)
         self._flight = flight
         self._every_s = every_s
+        self.record = VenueRecord()
+        self.today = Today()
+        self.missing_bars = 0
         self._quality = Quality({}, ())
+        self._errors: Counter[str] = Counter()
         self._violations = 0
         self._checked_at: float | None = None
         self._known: Mapping[str, Decimal] = {}
 
     def order(self, order: Order) -> None:
+        self.record.order(order)
         self.books.order(order)
         self.slis.order(order)
         self.metrics.order(order)
 
     def fill(self, fill: Fill) -> None:
+        self.record.fill(fill)
         self.books.fill(fill)
+        if fill.symbol in LISTINGS:
+            self.today.fill(fill, self.venue.market.price(fill.symbol), datetime.now(UTC).date())
         self.metrics.fill(fill)
 
     def exchange(self, outcome: Outcome, seconds: float) -> None:
@@ -62,6 +75,7 @@ class Measuring:
     def ticked(self, ticks: Sequence[Tick], passed_s: float, late_s: float) -> None:
         """One turn of the market: its ticks, the time since the turn before, and how late it woke."""
         self.bars.take(ticks)
+        self.today.ticks(ticks, datetime.now(UTC).date())
         self.metrics.ticks(ticks)
         self.metrics.loop_lag(late_s)
         self.slis.feed(passed_s, self.venue.market.feed_age_s <= FEED_BOUND_S)
@@ -79,9 +93,16 @@ class Measuring:
         self._checked_at = time.monotonic()
         self.metrics.healed()
 
-    def reconciled(self, clean: bool) -> None:
-        self.slis.reconciled(clean)
-        self.metrics.reconciled(clean)
+    def reconciled(self, verdict: Verdict, mismatch_runs: int) -> None:
+        """One cycle over all lines."""
+        clean = None if verdict is Verdict.UNKNOWN else verdict is Verdict.CLEAN
+        self.slis.reconciled(clean, mismatch_runs)
+        self.metrics.reconciled(verdict.value)
+
+    def take_errors(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Errors in the data by kind since this was last asked, and the instruments that are stale now."""
+        errors, self._errors = self._errors, Counter()
+        return {kind: errors[kind] for kind in KINDS}, self.bars.stale()
 
     async def run(self) -> None:
         """Take samples on time, the first ones at once, whether or not they can be written."""
@@ -97,7 +118,8 @@ class Measuring:
         self._quality = self.bars.check()
         self.metrics.quality(self._quality)
         self.slis.counts()
-        self.slis.quality(self._quality)
+        self._errors.update(self._quality.errors)
+        self.slis.quality(self._quality, self.missing_bars)
         if bar:
             self.slis.bar()
         equity = self.venue.value()

@@ -99,7 +99,7 @@ class Metrics:
             (self._exchanges, tuple(each.value for each in Outcome)),
             (self._errors, KINDS),
             (self._writes, ("ok", "failed")),
-            (self._runs, ("clean", "mismatch")),
+            (self._runs, ("clean", "mismatch", "unknown")),
         ):
             for name in names:
                 metric.labels(name)
@@ -151,8 +151,8 @@ class Metrics:
         """The ledger is corrected: its violations count from 0 again."""
         self._violations.reset()
 
-    def reconciled(self, clean: bool) -> None:
-        self._runs.labels("clean" if clean else "mismatch").inc()
+    def reconciled(self, status: str) -> None:
+        self._runs.labels(status).inc()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text of one scrape and its content type: OpenMetrics where `accept` asks for it."""

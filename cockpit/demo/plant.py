@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from backends.gate import Gate
+from backends.gate import Decision, Gate, OrderKind
 from backends.gate_ack import GateAck, InFlight
 from cockpit.config import BadSettings, Settings, load_settings
 from cockpit.demo.bars import Bars
@@ -34,16 +35,18 @@ from cockpit.demo.books import Books
 from cockpit.demo.gateway_app import Gateway, build
 from cockpit.demo.market import LISTINGS, Market
 from cockpit.demo.measuring import Measuring
+from cockpit.demo.run_folder import RunFolder, new_run_id
 from cockpit.demo.serving import serve
 from cockpit.demo.slis import SAMPLES_S
 from cockpit.demo.traders import STRATEGIES, Automations, Trader
 from cockpit.demo.venue import Venue
-from cockpit.domain.breakers import Scope, scope_of
+from cockpit.domain.breakers import BreakerId, Scope, scope_of
 from cockpit.domain.states import State
 
 NAME: Final = "plant"
 _TICK_S: Final = 0.25
 _CHECK_S: Final = 0.5
+_SWITCHES: Final = frozenset(scope.value for scope in Scope if scope.switch)
 _log = logging.getLogger(NAME)
 
 
@@ -74,7 +77,10 @@ class Plant:
         self.measuring = Measuring(self.books, self.flight, samples_s)
         self.venue = self.measuring.venue = Venue(market, chance, self.measuring)
         self.measuring.bars = Bars(market.clock)
-        self._bookkeeping = Bookkeeping(self.books, self.venue, self.measuring)
+        self.answers = self.books.answers
+        self.run_id = new_run_id(datetime.now(UTC))
+        folder = RunFolder(settings.run_results, settings.audit_logs, self.run_id)
+        self._bookkeeping = Bookkeeping(self.books, self.venue, self.measuring, folder)
         self.gate = Gate(self._redis, catalogue, settings.authority_keys)
         self._ack = GateAck(self._redis, NAME, catalogue, self.flight)
         self._automations = Automations(catalogue)
@@ -113,17 +119,30 @@ class Plant:
             ticks = self.venue.market.advance()
             self.measuring.ticked(ticks, now - before, now - before - _TICK_S)
             before = now
-            self.venue.match()
+            await self._fill_resting()
+
+    async def _fill_resting(self) -> None:
+        """What rests fills only where its symbol's mode lets it; asked at that moment, so that what is
+        acknowledged holds for fills too."""
+        for order in self.venue.due():
+            with self.flight.order():
+                decision = await self.gate.decide(order.symbol)
+                if decision.mode.fills:
+                    self.venue.fill(order.order_id)
 
     async def _halts(self) -> None:
-        """What a halt means for resting orders and for the automations."""
+        """What a halt means for resting orders and for the automations. A symbol's mode leaves its orders
+        where they are: it says itself what may become of them."""
         while True:
             decisions = await self.gate.survey()
             self.books.automations(self._automations.changed(decisions))
-            halted = {name for name, each in decisions.items() if each.effective_state is State.OPEN}
+            halted = {name for name, each in decisions.items() if _halted(each)}
             for order in list(self.venue.resting.values()):
+                trapped = decisions.get(BreakerId(f"instrument:{order.symbol}"))
+                if trapped is not None and OrderKind.CANCEL not in trapped.permits:
+                    continue
                 if {f"instrument:{order.symbol}", f"strategy:{order.strategy}"} & halted:
-                    self.venue.cancel(order.order_id, "halted")
+                    self.venue.try_cancel(order.order_id, "halted")
             await asyncio.sleep(_TICK_S)
 
     async def _checks(self) -> None:
@@ -133,8 +152,16 @@ class Plant:
 
     async def _serve(self) -> None:
         changed = self._bookkeeping.faults_changed
-        gateway = Gateway(self.venue, self.gate, self.flight, self.measuring, changed)
+        gateway = Gateway(self.venue, self.gate, self.flight, self.measuring, changed, self.answers)
         await serve(build(gateway), self._settings.gateway_url or "")
+
+
+def _halted(decision: Decision) -> bool:
+    """Whether a breaker halts it, and not only a switch of its symbol."""
+    if decision.effective_state is not State.OPEN:
+        return False
+    by = decision.halted_by or ""
+    return by.partition(":")[0] not in _SWITCHES
 
 
 async def _main(settings: Settings, seed: int | None) -> int:

@@ -29,5 +29,22 @@ CREATE TABLE IF NOT EXISTS plant.balances (
     cash     numeric NOT NULL
 );
 
+-- Which fills the ledger has posted: the newest of them, for reconciliation with the engine's numbers.
+CREATE TABLE IF NOT EXISTS plant.postings (
+    seq       bigint PRIMARY KEY,
+    symbol    text NOT NULL,
+    posted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- What was answered under idempotency keys, the newest of them.
+CREATE TABLE IF NOT EXISTS plant.answers (
+    seq    bigint GENERATED ALWAYS AS IDENTITY,
+    key    text PRIMARY KEY,
+    asked  text NOT NULL,
+    status int NOT NULL,
+    answer jsonb NOT NULL
+);
+CREATE INDEX IF NOT EXISTS answers_seq ON plant.answers (seq);
+
 GRANT USAGE ON SCHEMA plant TO cockpit_gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA plant TO cockpit_gateway;

@@ -1,5 +1,5 @@
-"""`cockpit demo`: embedded servers, the authority, the plant, the guard, the exporter, and the screen or,
-headless, one line of JSON.
+"""`cockpit demo`: embedded servers, the authority, the plant, the guard, the exporter, the pager, and the
+screen or, headless, one line of JSON.
 
 Everything lies below one folder, which one demo holds at a time. A later start finds its history there.
 Whatever ends this process, nothing that it started lives on: servers and children die with it.
@@ -103,7 +103,7 @@ def _run(folder: Path, headless: bool, login: str | None) -> int:
         if login is not None:
             settings.credentials(login)  # says now, not after the start, that there is none of that name
 
-        _say("demo: starting the authority, the trading plant, the guard and the exporter")
+        _say("demo: starting the authority, the trading plant, the guard, the exporter and the pager")
         children = _children(settings, logs)
         for child in children:
             stack.callback(child.stop)
@@ -124,11 +124,14 @@ def _children(settings: Settings, logs: Path) -> tuple[Child, ...]:
     config = ["--config", str(settings.path)]
     guard = ["guard", *config, "--login", settings.guard_login or GUARD]
     exporter = ["exporter", *config, "--login", settings.exporter_login or EXPORTER]
+    # Somebody may have turned paging off in the demo's settings.
+    pager = (Child("pager", "cockpit", ["pager", *config], logs),) if settings.paging.enabled else ()
     return (
         Child("authority", "cockpit", ["authority", *config], logs),
         Child("plant", "cockpit.demo.plant", config, logs),
         Child("guard", "cockpit", guard, logs),
         Child("exporter", "cockpit", exporter, logs),
+        *pager,
     )
 
 

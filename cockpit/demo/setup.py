@@ -8,7 +8,7 @@ import random
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -69,11 +69,21 @@ default = ["redis-round-trip", "postgres-round-trip", "gateway-health", "paper-o
 [slos]
 simulated_before = "{simulated_before}"
 
+# What the plant's runs leave, and the trading side's log files.
+[runs]
+results = "results/runs"
+audit_logs = "audit_logs"
+
 [guard]
 login = "{guard}"
 
 [exporter]
 login = "{exporter}"
+
+# Pages arrive at the plant: GET /pages of the gateway shows them.
+[paging]
+enabled = true
+webhook_url = {webhook_url}
 
 [authority_keys]
 {key_id} = {public_key}
@@ -110,6 +120,8 @@ async def prepare(folder: Path, redis_url: str, postgres_dsn: str) -> tuple[Sett
             authority_key=keys["authority"],
             known=held,
         )
+        if path.exists():
+            _add_logins(path, done.services)
         await run_sql(postgres_dsn, "plant.sql")
         if not path.exists():
             simulated_before = await past.write(postgres_dsn)
@@ -162,9 +174,11 @@ def _text(
     def names(scope: str) -> str:
         return json.dumps([n.partition(":")[2] for n in catalogue.ids if n.startswith(f"{scope}:")])
 
+    gateway_url = f"http://{HOST}:{free_port()}"
     head = _SETTINGS.format(
         evidence_url=json.dumps((folder / "evidence").as_uri()),
-        gateway_url=json.dumps(f"http://{HOST}:{free_port()}"),
+        gateway_url=json.dumps(gateway_url),
+        webhook_url=json.dumps(f"{gateway_url}/pages"),
         metrics_port=free_port(),
         simulated_before=rfc3339(simulated_before),
         guard=GUARD,
@@ -205,8 +219,8 @@ def _mend_addresses(folder: Path, owner: Login) -> None:
 
 
 def _complete(path: Path) -> None:
-    """Add what an older demo's settings lack: who guard and exporter are, and a port for the metrics; and
-    give the metrics another port where theirs is taken today."""
+    """Add what an older demo's settings lack: who guard and exporter are, where pages go and where runs leave
+    their files, and a port for the metrics; and give the metrics another port where theirs is taken today."""
     text = path.read_text("utf-8")
     held = tomllib.loads(text)
     port = held.get("metrics_port")
@@ -217,7 +231,20 @@ def _complete(path: Path) -> None:
     for name, login in (("guard", GUARD), ("exporter", EXPORTER)):
         if name not in held and login in held.get("logins", {}):
             text = f'{text.rstrip()}\n\n[{name}]\nlogin = "{login}"\n'
+    if "paging" not in held and isinstance(url := held.get("gateway_url"), str):
+        text = f"{text.rstrip()}\n\n[paging]\nenabled = true\nwebhook_url = {json.dumps(f'{url}/pages')}\n"
+    if "runs" not in held:
+        text = f'{text.rstrip()}\n\n[runs]\nresults = "results/runs"\naudit_logs = "audit_logs"\n'
     if text != path.read_text("utf-8"):
+        write_private(path, text)
+
+
+def _add_logins(path: Path, services: Sequence[Login]) -> None:
+    """Services that an older demo did not have."""
+    text = path.read_text("utf-8")
+    for login in services:
+        text += f"\n[logins.{login.name}]\n{administration.credentials_toml(login, None)}"
+    if services:
         write_private(path, text)
 
 

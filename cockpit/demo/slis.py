@@ -78,15 +78,16 @@ class Slis:
         """Note how long a signal took, from the look at the market to the venue's answer."""
         self._signals.append(took_s * 1_000)
 
-    def reconciled(self, clean: bool) -> None:
-        """Take the samples of one reconciliation."""
-        self.mismatch_runs = 0 if clean else self.mismatch_runs + 1
-        self._row("reconciliation_pass", Decimal(int(clean)), Decimal(1))
+    def reconciled(self, clean: bool | None, mismatch_runs: int) -> None:
+        """Take the samples of one reconciliation cycle. `clean` None: one side could not be read, which is no
+        event; `mismatch_runs`: the longest streak of mismatches of any line."""
+        self.mismatch_runs = mismatch_runs
+        self._row("reconciliation_pass", Decimal(int(clean is True)), Decimal(int(clean is not None)))
         self.value("reconciliation_mismatch_runs", float(self.mismatch_runs))
 
-    def quality(self, quality: Quality) -> None:
-        """Take the samples of one quality cycle."""
-        self.value("data_quality_errors", float(sum(quality.errors.values())))
+    def quality(self, quality: Quality, missing_bars: int = 0) -> None:
+        """Take the samples of one quality check; `missing_bars` are the daily ones."""
+        self.value("data_quality_errors", float(sum(quality.errors.values()) + missing_bars))
         self.value("data_stale_warnings", float(len(quality.stale)))
 
     def bar(self) -> None:

@@ -123,9 +123,28 @@ class Venue:
 
     def match(self) -> None:
         """Fill some of the resting orders, as time goes by."""
-        for order in [order for order in self.resting.values() if self._random.random() < 0.05]:
-            del self.resting[order.order_id]
+        for order in self.due():
+            self.fill(order.order_id)
+
+    def due(self) -> list[Order]:
+        """The resting orders whose price is met now: some of them."""
+        if self.faults.closed_market:
+            return []
+        return [order for order in self.resting.values() if self._random.random() < 0.05]
+
+    def fill(self, order_id: str) -> None:
+        """Fill a resting order, if it still rests."""
+        order = self.resting.pop(order_id, None)
+        if order is not None:
             self._witness.order(self._filled(order, order.price or self.market.price(order.symbol)))
+
+    def try_cancel(self, order_id: str, why: str) -> str | None:
+        """Cancel a resting order, unless the venue refuses: then its reason. One that rests no more is
+        done with."""
+        if order_id in self.resting and self._random.random() < self.faults.cancel_failures:
+            return "the venue refused the cancel"
+        self.cancel(order_id, why)
+        return None
 
     def cancel(self, order_id: str, why: str) -> None:
         order = self.resting.pop(order_id, None)
@@ -193,6 +212,9 @@ class Venue:
                 self.errors.append(_now_s())
                 self._witness.exchange(Outcome.TIMEOUT, _now_s() - began)
                 return f"the venue gave no answer in {TIMEOUT_S:g} s"
+        if self.faults.closed_market:
+            self._witness.exchange(Outcome.REJECTED, _now_s() - began)
+            return "market closed"
         rejected = self._random.random() < self.faults.reject_rate
         self._witness.exchange(Outcome.REJECTED if rejected else Outcome.OK, _now_s() - began)
         return "rejected by the venue" if rejected else None
