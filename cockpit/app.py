@@ -41,7 +41,14 @@ TICK_S = 1.0
 FIRST_FRAME_S = 0.5
 SETTLED_S = 3.0
 STATUS_S = 12.0
-_ERROR_OF = {"redis": "redis_error", "postgres": "desk_error", "objectives": "slos_error"}
+_ERROR_OF = {
+    "redis": "redis_error",
+    "postgres": "desk_error",
+    "objectives": "slos_error",
+    "incidents": "incidents_error",
+    "reconciliation": "recon_error",
+    "first minutes": "minutes_error",
+}
 
 
 class CockpitApp(Connecting, App[int]):
@@ -82,6 +89,8 @@ class CockpitApp(Connecting, App[int]):
         self.add_mode("audit", self._audit_panel)
         self.add_mode("slos", self._slo_panel)
         self.add_mode("triggers", self._trigger_panel)
+        self.add_mode("incidents", self._incident_panel)
+        self.add_mode("reconciliation", self._reconciliation_panel)
         self.set_keymap(self.keys_remapped)
 
     def _audit_panel(self) -> Screen[None]:
@@ -98,6 +107,16 @@ class CockpitApp(Connecting, App[int]):
         from cockpit.screens.triggers import TriggerPanel
 
         return TriggerPanel(self)
+
+    def _incident_panel(self) -> Screen[None]:
+        from cockpit.screens.incidents import IncidentPanel
+
+        return IncidentPanel(self)
+
+    def _reconciliation_panel(self) -> Screen[None]:
+        from cockpit.screens.reconciliation import ReconciliationPanel
+
+        return ReconciliationPanel(self)
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -139,6 +158,7 @@ class CockpitApp(Connecting, App[int]):
     def desk_read(self, message: DeskRead) -> None:
         self.update_board(desk=message.snapshot, desk_error=None)
         self.wake_for_adjustments(message.snapshot)
+        self.wake_for_incidents(message.snapshot)
         self.data_changed()
 
     @on(SlosRead)
@@ -195,6 +215,8 @@ class CockpitApp(Connecting, App[int]):
             self.switch_mode(name)
             if other and isinstance(self.screen, Panel):
                 self.screen.entered()
+            self.incidents_shown()
+            self.recon_shown()
 
     def action_help_quit(self) -> None:
         from widgets.line import text_of

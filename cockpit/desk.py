@@ -15,12 +15,14 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.checklist import Finding
 from cockpit.domain.commands import Command, Kind, SignedCommand
 from cockpit.domain.desk import AuditRow, DeskSnapshot, RunRow
+from cockpit.domain.incident_story import IncidentList, IncidentStory
 from cockpit.domain.permissions import Identity
 from cockpit.domain.reasons import Reason
 from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.operations import checklist, probes, resume
 from cockpit.operations.audit_verify import Verification, VerifyPorts, verify
+from cockpit.operations.kill_ports import KillGateway
 from cockpit.operations.outcomes import Outcome
 from cockpit.operations.ports import (
     AuditReader,
@@ -45,6 +47,8 @@ class RedisSide(Protocol):
 
 
 class PostgresSide(Inbox, ProbeInbox, DeskFigures, AuditReader, Protocol):
+    async def incidents(self, limit: int = 200, recent: int = 50, words: str = "") -> IncidentList: ...
+    async def incident(self, incident_id: str, events: int = 500) -> IncidentStory: ...
     async def snapshot(self, audit_rows: int = 50) -> DeskSnapshot: ...
     async def wait_notice(self, timeout_s: float) -> bool: ...
     async def ping(self) -> float: ...
@@ -56,7 +60,7 @@ class EvidenceSide(EvidenceReader, Protocol):
     async def ping(self) -> float: ...
 
 
-class GatewaySide(VenueGateway, Protocol):
+class GatewaySide(VenueGateway, KillGateway, Protocol):
     async def close(self) -> None: ...
 
 
@@ -97,6 +101,9 @@ class Desk:
         self.objectives: Callable[[], Awaitable[SloSnapshot | None]] | None = None
         self._now = now or (lambda: datetime.now(UTC))
 
+    def now(self) -> datetime:
+        return self._now()
+
     async def trip(self, breaker_id: BreakerId, reason: Reason, notes: str, event_id: str) -> Outcome:
         """Trip through the spool, in a thread: its fsync must not hold the screen up."""
         now = self._now()
@@ -117,6 +124,13 @@ class Desk:
     async def ask(self, wish: resume.Wish, seen: BreakerSnapshot) -> Outcome:
         """Half-open, close, acknowledge: through the authority, bound to the epoch that was `seen`."""
         return await resume.ask(wish, self._resume_ports(seen), self._now())
+
+    async def record(self, wish: resume.Wish) -> Outcome:
+        """Incidents and the like, through the authority: it binds no epoch and needs no Redis."""
+        ports = resume.ResumePorts(
+            self.stores.redis, self.stores.postgres, self.stores.sign, self.settings.limits
+        )
+        return await resume.ask(wish, ports, self._now())
 
     async def approve(self, request_id: str, notes: str, seen: BreakerSnapshot) -> Outcome:
         return await resume.approve(request_id, notes, self._resume_ports(seen), self._now())

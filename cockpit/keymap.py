@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from cockpit.incident_keymap import INCIDENT_CHANGES, INCIDENT_KEYS, MINUTES_KEYS, NEW_INCIDENT
 from widgets.keys import DIALOG_KEYS, Key
 
 # Caps Lock sends capitals: where a capital has no meaning of its own it means the small letter.
 PANELS: Final = (
     Key("panel.overview", "1", "panel('overview')", "overview", "Panel: overview"),
     Key("panel.slos", "2", "panel('slos')", "SLOs", "Panel: SLOs and error budgets", footer=True),
+    Key("panel.incidents", "3", "panel('incidents')", "incidents", "Panel: incidents", footer=True),
+    Key(
+        "panel.reconciliation",
+        "4",
+        "panel('reconciliation')",
+        "recon",
+        "Panel: reconciliation and safety latches",
+        footer=True,
+    ),
     Key("panel.audit", "5", "panel('audit')", "audit", "Panel: audit log", footer=True),
     Key("panel.triggers", "6", "panel('triggers')", "triggers", "Panel: automatic triggers", footer=True),
 )
@@ -66,6 +77,35 @@ BREAKER_KEYS: Final = (
         "lift",
         "Lift a size limit on the breaker's orders",
         footer=True,
+        loosens=True,
+    ),
+    Key(
+        "mode",
+        "m,M",
+        "app.mode",
+        "mode",
+        "Mode of the instrument: CANCEL_ONLY, SOFT_HALT, HARD_HALT, NORMAL",
+        footer=True,
+        tightens=True,
+        loosens=True,
+    ),
+    Key(
+        "cancel-all",
+        "x,X",
+        "app.cancel_all",
+        "cancel all",
+        "Cancel all orders of the instrument",
+        footer=True,
+        tightens=True,
+    ),
+    Key(
+        "withdrawals",
+        "w,W",
+        "app.withdrawals",
+        "withdrawals",
+        "Halt withdrawals, or resume them",
+        footer=True,
+        tightens=True,
         loosens=True,
     ),
     Key(
@@ -181,6 +221,46 @@ TRIGGER_KEYS: Final = (
         footer=True,
     ),
 )
+RECONCILIATION_KEYS: Final = (
+    Key(
+        "recon.release",
+        "r,R",
+        "app.release_latch",
+        "release latch",
+        "Release the instrument's safety latch, after two clean cycles",
+        footer=True,
+        loosens=True,
+    ),
+    Key("recon.trip", "t,T", "app.trip", "trip", "Trip the instrument", footer=True, tightens=True),
+    Key(
+        "recon.mode",
+        "m,M",
+        "app.mode",
+        "mode",
+        "Mode of the instrument",
+        footer=True,
+        tightens=True,
+        loosens=True,
+    ),
+    Key(
+        "recon.details",
+        "enter",
+        "app.details",
+        "details",
+        "Mismatched ids with both sides, sequence numbers, counts",
+        footer=True,
+    ),
+    Key("recon.sort", "s,S", "sort", "sort", "Sort worst first; else the order holds", footer=True),
+    Key(
+        "recon.filter",
+        "slash",
+        "filter",
+        "filter",
+        "Show only what contains the text",
+        shown="/",
+        footer=True,
+    ),
+)
 AUDIT_KEYS: Final = (
     Key(
         "audit.verify",
@@ -218,21 +298,37 @@ MOVE_KEYS: Final = (
     Key("back", "escape", "back", "back", "Back: close the filter, the panel, the dialog", shown="esc"),
 )
 APP_KEYS: Final = (
+    Key(
+        "kill",
+        "ctrl+k",
+        "kill",
+        "KILL",
+        "Kill switch: halt all trading, cancel every order, flatten every position",
+        tightens=True,
+    ),
     Key("help", "question_mark", "help", "help", "This help", shown="?", footer=True),
     Key("palette", "ctrl+p", "command_palette", "palette", "Command palette"),
     Key("quit", "ctrl+q", "quit", "quit", "Quit", footer=True, priority=True),
     Key("copy-or-quit", "ctrl+c", "help_quit", "", "Only names ctrl+q"),
 )
-OVERVIEW_KEYS: Final = (*BREAKER_KEYS, *MOVE_KEYS)
+_FIRST: Final = Key("move.first", "home", "edge(-1)", "first", "First row")
+_MOVES_BUT_G: Final = tuple(_FIRST if key.key_id == "move.first" else key for key in MOVE_KEYS)
+OVERVIEW_KEYS: Final = (*BREAKER_KEYS, replace(NEW_INCIDENT, footer=False), *MOVE_KEYS)
 AUDIT_SCREEN_KEYS: Final = (*AUDIT_KEYS, *MOVE_KEYS)
 SLO_SCREEN_KEYS: Final = (*SLO_KEYS, *MOVE_KEYS)
 TRIGGER_SCREEN_KEYS: Final = (*TRIGGER_KEYS, *MOVE_KEYS)
+RECONCILIATION_SCREEN_KEYS: Final = (*RECONCILIATION_KEYS, *MOVE_KEYS)
+INCIDENT_SCREEN_KEYS: Final = (*INCIDENT_KEYS, *_MOVES_BUT_G)
+MINUTES_SCREEN_KEYS: Final = (*MINUTES_KEYS, *INCIDENT_CHANGES, *_MOVES_BUT_G)
 
 SECTIONS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
     ("Panels", PANELS),
     ("Breakers", BREAKER_KEYS),
     ("SLO panel", SLO_KEYS),
     ("Trigger panel", TRIGGER_KEYS),
+    ("Incident panel", INCIDENT_KEYS),
+    ("First five minutes", MINUTES_KEYS),
+    ("Reconciliation panel", RECONCILIATION_KEYS),
     ("Audit panel", AUDIT_KEYS),
     ("Moving", MOVE_KEYS),
     ("In a dialog", DIALOG_KEYS),
@@ -254,6 +350,9 @@ def remapping_faults(keymap: Mapping[str, str]) -> list[str]:
         ("audit", (*AUDIT_SCREEN_KEYS, *PANELS, *APP_KEYS)),
         ("SLO", (*SLO_SCREEN_KEYS, *PANELS, *APP_KEYS)),
         ("trigger", (*TRIGGER_SCREEN_KEYS, *PANELS, *APP_KEYS)),
+        ("reconciliation", (*RECONCILIATION_SCREEN_KEYS, *PANELS, *APP_KEYS)),
+        ("incident", (*INCIDENT_SCREEN_KEYS, *PANELS, *APP_KEYS)),
+        ("first minutes", (*MINUTES_SCREEN_KEYS, *APP_KEYS)),
     ):
         taken: dict[str, str] = {}
         for key in group:

@@ -173,15 +173,14 @@ class Resuming(Halting):
         elif why := may_acknowledge(self.board):
             self.tell(f"acknowledge: {why}", "warn")
         else:
-            seen = self.board.breakers
-            self.ask(AcknowledgeDialog(self.board), lambda wish: self._acknowledge(wish, seen))
+            self.ask(AcknowledgeDialog(self.board), self._acknowledge)
 
-    def _acknowledge(self, wish: AcknowledgeWish, seen: BreakerSnapshot | None) -> None:
-        if self.desk is not None and seen is not None:
+    def _acknowledge(self, wish: AcknowledgeWish) -> None:
+        if self.desk is not None:
             from cockpit.domain.commands import Kind
             from cockpit.operations.resume import Wish
 
-            asked = self.desk.ask(
-                Wish(Kind.ACKNOWLEDGE, wish.breaker_id, wish.notes, target=wish.incident_id), seen
+            asked = self.desk.record(
+                Wish(Kind.ACKNOWLEDGE, wish.breaker_id, wish.notes, target=wish.incident_id)
             )
             self.do(self._await("acknowledge", asked), "acknowledge")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from cockpit.adjusting import Adjusting
 from cockpit.asking import is_dialog
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
 from cockpit.keymap import PANELS
+from cockpit.killing import Killing
+from cockpit.responding import Responding
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from widgets.board import AuditCheck
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cockpit.desk import Desk
 
 
-class Showing(Adjusting):
+class Showing(Killing, Responding):
     """Details, help, the audit chain, the palette, quitting."""
 
     def action_details(self) -> None:

@@ -24,13 +24,46 @@ def banner(board: Board, cells: int = 120) -> list[Line]:
     """One line on the state of trading, and one for each thing that somebody must know now: the gravest
     first, at most `MOST`. `cells`: the room, where a line would else lose its end."""
     lines = [_trading(board)]
+    if (kill := _kill(board)) is not None:
+        lines.append(kill)
     if board.pending:
         lines.append(_pending(board))
-    services = (_authority(board), *_alarms(board), _waiting(board), _guard(board), _left_out(board))
-    for line in (_halt_due(board, cells), *services):
+    services = (_authority(board), _paging(board), *_alarms(board), _switches(board), _waiting(board))
+    for line in (_halt_due(board, cells), *services, _guard(board), _left_out(board)):
         if line is not None:
             lines.append(line)
     return lines[:MOST]
+
+
+def _kill(board: Board) -> Line | None:
+    if board.kill is None and (board.desk is None or not board.desk.kills):
+        return None
+    from widgets.kill_words import banner_line
+
+    return banner_line(board)
+
+
+def _paging(board: Board) -> Line | None:
+    if board.desk is None or board.desk.paging is None:
+        return None
+    from widgets.page_words import banner_line
+
+    return banner_line(board)
+
+
+def _switches(board: Board) -> Line | None:
+    """Which switches are set; one that the first line names already needs no second one."""
+    if not board.redis_readable:
+        return None
+    from widgets.switch_words import in_doubt, switch_words, switches_set
+
+    found, doubts = switches_set(board), in_doubt(board)
+    if not doubts and (not found or found == tuple(imposers(board))):
+        return None
+    words = ", ".join(clean(switch_words(each), 80) for each in found[:4])
+    said = [f"SET: {words}{_others(found[4:])}"] if found else []
+    said += [f"{doubts} switch(es) IN DOUBT, which halt as if set"] if doubts else []
+    return ((f" ■ {' · '.join(said)}", "banner-warn"),)
 
 
 def imposers(board: Board) -> list[BreakerId]:
@@ -44,7 +77,7 @@ def imposers(board: Board) -> list[BreakerId]:
 
     def rank(name: BreakerId) -> tuple[int, int]:
         effective = board.effective(name)
-        return (-(effective.state.strictness if effective else 3), order.get(name, 0))
+        return (-(effective.state.strictness if effective else 3), order.get(name, len(order)))
 
     return sorted(found, key=rank)
 
@@ -221,7 +254,10 @@ def _waiting(board: Board) -> Line | None:
     first = rows[0]
     more = f" (+{len(rows) - 1} more)" if len(rows) > 1 else ""
     what, who = clean(first.breaker_id or "?", 80), clean(first.login, 40)
-    if first.kind == "exclude":
-        what = f"exclusion from an error budget of {what}"
+    what = {
+        "exclude": f"exclusion from an error budget of {what}",
+        "kill_review": "the review of the kill switch",
+        "release": f"release of {what}",
+    }.get(first.kind or "", what)
     words = f" ▸ waits for a second person's approval: {what}, asked by {who}{more} · A"
     return ((words, "banner-warn"),)

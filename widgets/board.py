@@ -16,7 +16,11 @@ from cockpit.domain.text import clean
 if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
     from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
     from cockpit.domain.documents import Effective, Epoch, Reading
+    from cockpit.domain.incident_page import IncidentPage
+    from cockpit.domain.incident_story import IncidentList
+    from cockpit.domain.kill import KillProgress
     from cockpit.domain.permissions import Identity
+    from cockpit.domain.reconciliation import ReconSnapshot
     from cockpit.domain.slo_reports import SloSnapshot
     from cockpit.domain.snapshots import BreakerSnapshot
     from cockpit.domain.trigger_reports import GuardSnapshot
@@ -24,6 +28,8 @@ if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
 STALE_AFTER_S: Final = 3.0
 SLOS_STALE_AFTER_S: Final = 20.0
 """Objectives are read every five seconds: after a few readings that did not come they say nothing of now."""
+RECON_STALE_AFTER_S: Final = 8.0
+"""Reconciliation is read every two seconds while its panel is looked at."""
 _RECORDED: Final = "recorded in Postgres; the authority applies it when Redis answers"
 
 
@@ -86,6 +92,15 @@ class Board:
     slos: SloSnapshot | None = None
     slos_error: str | None = None
     objectives: bool = True
+    incidents: IncidentList | None = None
+    incidents_at: float = 0.0  # `monotonic` when they were read
+    incidents_error: str | None = None
+    page: IncidentPage | None = None  # of the incident that somebody looks at, or looked at last
+    minutes_error: str | None = None
+    recon: ReconSnapshot | None = None
+    recon_at: float = 0.0  # `monotonic` when it was read
+    recon_error: str | None = None
+    kill: KillProgress | None = None  # of the kill switch that this cockpit runs, or ran last
 
     @property
     def redis_age_s(self) -> float | None:
@@ -104,6 +119,16 @@ class Board:
         """Whether the objectives were read lately; what each of them rests on may be older (I25)."""
         age = self.slos_age_s
         return age is not None and age <= SLOS_STALE_AFTER_S and self.slos_error is None
+
+    @property
+    def recon_age_s(self) -> float | None:
+        return None if self.recon is None else max(0.0, self.monotonic - self.recon_at)
+
+    @property
+    def recon_readable(self) -> bool:
+        """Whether the reconciliation runs were read lately; how old the runs are is another matter (I25)."""
+        age = self.recon_age_s
+        return age is not None and age <= RECON_STALE_AFTER_S and self.recon_error is None
 
     @property
     def guard(self) -> GuardSnapshot | None:

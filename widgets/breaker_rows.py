@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import BreakerId, is_switch
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
@@ -15,6 +15,7 @@ from widgets.columns import Column, columns, name_cell, spaced, unread_line
 from widgets.line import Line, Span, fit
 from widgets.next_steps import steps
 from widgets.size_words import size_percent
+from widgets.switch_words import mark
 from widgets.symbols import STATE_STYLE, STATE_SYMBOL, UNREADABLE
 from widgets.times import ago, clock, countdown, overdue
 
@@ -45,11 +46,13 @@ class BreakerRow:
     doubt: str
     review_due: bool
     next_keys: str
+    switches: str = ""
 
 
 def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
     reading, effective = board.reading(breaker_id), board.effective(breaker_id)
-    story = board.story(breaker_id)
+    by = effective.halted_by if effective else None
+    story = board.story(by if by is not None and is_switch(by) else breaker_id)
     run = board.run(breaker_id)
     desk_row = board.desk.breakers.get(BreakerId(breaker_id)) if board.desk else None
     readable = board.redis_readable
@@ -79,6 +82,7 @@ def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
             and overdue(desk_row.review_due_at, board.desk_now)
         ),
         next_keys=_next_keys(board, breaker_id),
+        switches=mark(board, breaker_id),
     )
 
 
@@ -151,10 +155,19 @@ def unreadable_words(row: BreakerRow, cells: int = 200) -> str:
     return f"? UNREADABLE · last {row.effective.value} {row.last_seen} ago · MAY TRADE"
 
 
+def _switched(words: str, cells: int) -> Span:
+    """`■ OPEN · HARD_HALT`; without the state where two set ones fill the room: `■ SOFT_HALT + LATCHED`."""
+    symbol, style = STATE_SYMBOL[State.OPEN], STATE_STYLE[State.OPEN]
+    full = f"{symbol} {State.OPEN.value} · {words}"
+    return (full if len(full) <= cells else f"{symbol} {words}", style)
+
+
 def _cell(row: BreakerRow, column: Column) -> Span:
     match column.name:
         case "state":
             text, style = state_span(row.effective)
+            if row.switches:
+                return _switched(row.switches, column.cells)
             if row.effective is State.CLOSED and row.share < 1:
                 return (f"{text} {size_percent(row.share)}"[: column.cells], "limited")
             if row.left and row.own is row.effective and column.cells - len(text) > len(row.left):

@@ -21,14 +21,30 @@ class Light:
 
 
 _BRIEF: Final = {"postgres": "pg"}
-_TINY: Final = {**_BRIEF, "evidence": "ev", "authority": "auth"}
+_TINY: Final = {**_BRIEF, "evidence": "ev", "authority": "auth", "withdrawals": "wdrl"}
 _SYMBOL: Final = {True: "●", False: "■", None: "?"}
 _STYLE: Final = {True: "good", False: "bad", None: "unknown"}
 
 
 def lights(board: Board) -> tuple[Light, ...]:
     """Redis, Postgres, evidence, authority, chain. What is not fresh is never good (I25)."""
-    return (_store("redis", board.redis_age_s, board.redis_error), *_behind_postgres(board))
+    return (*_alerts(board), _store("redis", board.redis_age_s, board.redis_error), *_behind_postgres(board))
+
+
+def _alerts(board: Board) -> tuple[Light, ...]:
+    """What stands here only while something is wrong: a kill switch, withdrawals, pages."""
+    if board.blank:
+        return ()
+    from widgets.kill_words import light_word as kill_word
+    from widgets.page_words import light_word as page_word
+    from widgets.switch_words import withdrawals_word
+
+    found = [Light("KILL", False, word)] if (word := kill_word(board)) else []
+    if board.redis_readable and (word := withdrawals_word(board)):
+        found.append(Light("withdrawals", False, word))
+    if (page := page_word(board)) is not None:
+        found.append(Light("pages", *page))
+    return tuple(found)
 
 
 def _store(name: str, age: float | None, error: str | None) -> Light:

@@ -39,7 +39,8 @@ class HeldOrder:
         else:
             known = set(wanted)
             kept = tuple(key for key in self.keys if key in known)
-            self.keys = (*kept, *(key for key in wanted if key not in set(kept)))
+            held = set(kept)
+            self.keys = (*kept, *(key for key in wanted if key not in held))
         return self.keys
 
     def holds(self, ranks: Mapping[str, float]) -> bool:

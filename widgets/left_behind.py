@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from cockpit.domain.commands import Kind
 from cockpit.domain.probes import RunStatus
 from widgets.board import Board
 from widgets.line import Line, wrap
@@ -17,6 +18,10 @@ def left_behind(board: Board, own_requests: Collection[str], half_opening: Colle
     """`own_requests`: ids of half-opens that were asked for here; `half_opening`: breakers whose half-open
     is being asked for. Empty where quitting causes nothing."""
     lines: list[Line] = []
+    if board.kill is not None and board.kill.running:
+        text = "The KILL SWITCH runs in this cockpit. Without you it stops where it is: the trip of global"
+        rest = "stays, orders and positions may be left. ctrl+k on any cockpit goes on."
+        lines += wrap(f"{text} {rest}", _CELLS, 3, "bad")
     running = {
         row.run.breaker_id
         for row in (board.desk.runs if board.desk else ())
@@ -26,7 +31,7 @@ def left_behind(board: Board, own_requests: Collection[str], half_opening: Colle
         text = f"Your probe run of {name} is on. Without you it fails, and the breaker is tripped again:"
         lines += wrap(f"{text} OPEN · HALTED, new epoch.", _CELLS, 3, "warn")
     for row in board.waiting():
-        if row.login == board.login:
+        if row.login == board.login and row.kind in (None, Kind.HALF_OPEN.value):
             text = (
                 f"Your request for {row.breaker_id} waits for approval. Approved while you are away, nobody"
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.documents import Reading
 from cockpit.domain.permissions import Permission, denial
 from cockpit.domain.probes import RunStatus
@@ -50,7 +50,7 @@ def lacks(board: Board, breaker_id: str, permission: Permission) -> str | None:
     return None if refusal is None else str(refusal)
 
 
-def _resume_blocked(board: Board, breaker_id: str) -> str | None:
+def resume_blocked(board: Board, breaker_id: str) -> str | None:
     """What stops every loosening."""
     if why := lacks(board, breaker_id, Permission.RESET_CIRCUIT):
         return why
@@ -70,7 +70,7 @@ def _own(board: Board, breaker_id: str) -> Reading | None:
 
 
 def _half_open(board: Board, breaker_id: str) -> str | None:
-    if why := _resume_blocked(board, breaker_id):
+    if why := resume_blocked(board, breaker_id):
         return why
     reading = _own(board, breaker_id)
     if reading is None or reading.epoch is None:
@@ -82,6 +82,9 @@ def _half_open(board: Board, breaker_id: str) -> str | None:
             State.QUIET_PERIOD: "it closes by itself",
         }[reading.state]
         return _through(board, breaker_id) or f"{breaker_id} is {reading.state.label}; {more}"
+    if breaker_id == GLOBAL and board.desk is not None and board.desk.kills:
+        begun = clock(board.desk.kills[0].started_at, board.desk_now)
+        return f"the kill switch of {begun} has no approved review yet: ctrl+k reviews it"
     for ancestor in reversed(board.catalogue.ancestors(BreakerId(breaker_id))):
         above = board.reading(ancestor)
         if above is None or above.state is not State.CLOSED:
@@ -113,7 +116,7 @@ def _probes(board: Board, breaker_id: str) -> str | None:
 
 
 def _close(board: Board, breaker_id: str) -> str | None:
-    if why := _resume_blocked(board, breaker_id):
+    if why := resume_blocked(board, breaker_id):
         return why
     reading = _own(board, breaker_id)
     if reading is None or reading.state is not State.HALF_OPEN:

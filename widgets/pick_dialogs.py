@@ -17,9 +17,10 @@ from cockpit.domain.commands import Kind
 from cockpit.domain.desk import IncidentRow, RequestRow
 from cockpit.domain.permissions import Permission
 from cockpit.domain.text import MAX_NOTES, clean
+from widgets.approval_words import COVERS, kill_review_words, release_words
 from widgets.board import Board
 from widgets.choice import Choice
-from widgets.dialog import Dialog, NotesInput, choices
+from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
 from widgets.event_rows import details_of
 from widgets.exclude_dialog import stretch_words
 from widgets.line import Line, cut, fit, wrap
@@ -135,6 +136,11 @@ class ApproveDialog(PickDialog[ApproveWish]):
         lines = wrap(f"notes: {asked.get('notes') or '-'}", self.cells, 2)
         if row.kind == Kind.EXCLUDE.value:
             return [*wrap(stretch_words(asked.get("target")), self.cells, 2, "strong"), *lines]
+        if row.kind == Kind.KILL_REVIEW.value:
+            what = kill_review_words(self.board, asked.get("target"), self.cells)
+            return [*what, *lines, self._epoch_line(row)]
+        if row.kind == Kind.RELEASE.value:
+            return [*release_words(row, asked.get("target"), self.cells), *lines, self._epoch_line(row)]
         if asked.get("reason"):
             words = f"BREAK-GLASS over spent or unknown error budgets: {asked['reason']}"
             lines += wrap(words, self.cells, 2, "bad")
@@ -154,7 +160,8 @@ class ApproveDialog(PickDialog[ApproveWish]):
         if asked != now:
             words = f"asked for epoch {_counter(asked)}, now it is {_counter(now)}: tripped anew since"
             return ((words, "bad"),)
-        return ((f"epoch {_counter(asked)} · covers its half-open and its close, in it only", "dim"),)
+        covers = COVERS.get(row.kind or "", "its half-open and its close")
+        return ((f"epoch {_counter(asked)} · covers {covers}, in it only", "dim"),)
 
     def fault(self) -> str | None:
         row = self._row(self._fixed)
@@ -168,6 +175,8 @@ class ApproveDialog(PickDialog[ApproveWish]):
         if row.kind == Kind.EXCLUDE.value:
             if lacks(self.board, row.breaker_id or "", Permission.ADJUST_BUDGET):
                 return "an exclusion is approved by another safety-admin"
+        elif row.kind == Kind.KILL_REVIEW.value and lacks(self.board, GLOBAL, Permission.KILL_SWITCH):
+            return "a kill switch's review is approved by another safety-admin"
         elif self._asked_at(row) != self._now_at(row):
             return "tripped anew since it was asked: this request can resume nothing"
         if not self.board.authority_alive:
@@ -231,7 +240,7 @@ class AcknowledgeDialog(PickDialog[AcknowledgeWish]):
         with Horizontal(classes="field"):
             yield LineView([(("notes", "title"),)], classes="field-label")
             yield NotesInput()
-            yield LineView([((" optional", "dim"),)], id="count", classes="field-count")
+            yield LineView([notes_count("")], id="count", classes="field-count")
         with Horizontal(id="buttons"):
             yield from choices(("confirm", "Acknowledge (ctrl+s)"), ("cancel", "Cancel"))
 
@@ -262,9 +271,10 @@ class AcknowledgeDialog(PickDialog[AcknowledgeWish]):
             )
         if not self.board.authority_alive:
             return "no authority answers; it records acknowledgements"
-        return "the notes are too long" if len(self._typed()) > MAX_NOTES else None
+        return notes_fault(self._typed())
 
     def hint(self) -> None:
+        self.query_one("#count", LineView).show([notes_count(self._typed())])
         fault = self.fault()
         text: Line = (
             (("ctrl+s", "key"), (" acknowledges the marked incident · ", ""))

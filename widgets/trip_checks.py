@@ -16,6 +16,7 @@ from cockpit.domain.states import State
 from widgets.blast_radius import orders_in_scope
 from widgets.board import Board
 from widgets.line import Line, fit, width, wrap
+from widgets.page_words import delivered_words
 from widgets.times import clock_s
 
 
@@ -55,6 +56,7 @@ def trip_checks(board: Board, made: TripMade) -> tuple[Check, ...]:
         _orders(board, made),
         _automations(board, made),
         _delivered(board, made),
+        _paged(board, made),
         _audited(board, made),
         _evidence(board, made),
     )
@@ -177,6 +179,12 @@ def _delivered(board: Board, made: TripMade) -> Check:
         return Check(name, True, "drained by the authority")
     note = board.breakers.stream_note if board.breakers else None
     return Check(name, None, note or "not on the stream yet")
+
+
+def _paged(board: Board, made: TripMade) -> Check:
+    """Ticked by a recorded delivery alone: a page that waits has reached nobody."""
+    ok, words = delivered_words(board, made.event_id)
+    return Check("page delivered", ok, words)
 
 
 def _audited(board: Board, made: TripMade) -> Check:

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 
 from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from cockpit.keymap import OVERVIEW_KEYS
 from cockpit.screens.filtering import FilteredPanel
@@ -77,6 +78,8 @@ class Overview(FilteredPanel):
             return bool(getattr(self.host, "trip_made", None))
         if key.key_id == "halt-due":
             return halt_due(board)
+        if key.key_id in ("mode", "cancel-all"):
+            return self.symbol is not None
         if key.key_id == "lift":
             return selected is not None and _limited(board, selected)
         return True
@@ -171,6 +174,11 @@ def _words(board: Board, key: str) -> list[Line]:
     return [_what(board, row), _why(board, row), _next(board, key)]
 
 
+def row_symbol(key: str) -> str:
+    """The instrument of a row; empty where it is none's."""
+    return key.removeprefix("instrument:") if key.startswith("instrument:") else ""
+
+
 def may_acknowledge(board: Board) -> str | None:
     """None, or why this login may not acknowledge an incident."""
     from cockpit.domain.permissions import Permission
@@ -198,6 +206,8 @@ def _what(board: Board, row: BreakerRow) -> Line:
             )
         )
     parts.append(((f"epoch {row.epoch}", "dim"),))
+    if row.switches and row.readable:
+        parts.append(((row.switches, "halted"),))
     if row.probes:
         run = board.run(row.breaker_id)
         parts.append(((f"probes {row.probes} {run.run.status.value if run else ''}", ""),))
@@ -213,6 +223,8 @@ def _why(board: Board, row: BreakerRow) -> Line:
 
     if row.readable and (size := size_why(board, row.breaker_id)):
         return ((f" {size}", "limited"),)
+    if row.readable and row.switches and row.own is State.CLOSED and (words := _switch_why(board, row)):
+        return ((f" {words}", ""),)
     words = ": ".join(part for part in (row.reason, row.notes) if part)
     if row.since:
         who = row.actor or "?"
@@ -220,6 +232,14 @@ def _why(board: Board, row: BreakerRow) -> Line:
     if row.doubt:
         return ((f" reads OPEN because: {row.doubt}", "warn"),)
     return _NOTHING
+
+
+def _switch_why(board: Board, row: BreakerRow) -> str:
+    """Of an instrument that is itself closed: the strictest switch that halts it, since when and why."""
+    from widgets.switch_words import of_symbol, story_words, switch_words
+
+    names = of_symbol(board, row.breaker_id.removeprefix("instrument:"))
+    return f"{switch_words(names[0])} {story_words(board, names[0])}" if names else ""
 
 
 def _next(board: Board, key: str) -> Line:
@@ -234,6 +254,8 @@ def _next(board: Board, key: str) -> Line:
     for step in possible:
         pressed, word = words[step]
         parts.append(((f"{pressed} ", "key"), (f"{word}  ", "")))
+    if row_symbol(key):
+        parts.append((("m ", "key"), ("mode  ", ""), ("x ", "key"), ("cancel all  ", "")))
     if not possible:
         from widgets.next_steps import steps
 

@@ -34,8 +34,20 @@ class Banner(LineView):
 
 _GIVES_WAY: Final = (
     "palette",
-    *("filter", "slo.filter", "trigger.filter"),
-    *("details", "panel.audit", "panel.triggers", "lift", "acknowledge", "verify-trip", "panel.slos"),
+    *("incident.item", "incident.sort", "incident.snooze", "incident.merge", "incident.escalate"),
+    *("incident.told", "incident.assign", "minutes.details", "incident.note"),
+    *("filter", "slo.filter", "trigger.filter", "incident.filter", "recon.filter"),
+    *("withdrawals", "cancel-all", "mode", "recon.sort", "recon.mode"),
+    *(
+        "details",
+        "panel.audit",
+        "panel.triggers",
+        "panel.reconciliation",
+        "lift",
+        "acknowledge",
+        "verify-trip",
+        "panel.slos",
+    ),
     *("slo.approvals", "slo.include"),
 )
 """Keys that the footer leaves out first where it is too narrow; `?` lists them all."""
@@ -60,6 +72,7 @@ class Panel(Screen[None]):
     AUTO_FOCUS: ClassVar[str | None] = None
     LIST: ClassVar[str] = "#list"
     KEYS: ClassVar[Sequence[Key]] = ()
+    LEADS: ClassVar[Sequence[Key]] = PANELS
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -110,6 +123,17 @@ class Panel(Screen[None]):
         """The breaker that the row under the cursor is about."""
         return None
 
+    @property
+    def incident_id(self) -> str | None:
+        """The incident that the row under the cursor, or the page, is about."""
+        return None
+
+    @property
+    def symbol(self) -> str | None:
+        """The instrument that the row under the cursor is about."""
+        selected = self.selected or ""
+        return selected.removeprefix("instrument:") if selected.startswith("instrument:") else None
+
     def entered(self) -> None:
         """Somebody came here from another panel."""
 
@@ -141,7 +165,7 @@ class Panel(Screen[None]):
     def _footer(self, board: Board, cells: int) -> Line:
         """The keys that work now, as far as the width reaches; what is refused now is left out where it
         would push out what works."""
-        shown = [key for key in (*self.KEYS, *PANELS, *APP_KEYS) if key.footer]
+        shown = [key for key in (*self.KEYS, *self.LEADS, *APP_KEYS) if key.footer]
         working = [key for key in shown if self.works(key, board)]
         line = self._key_words(shown, working)
         spare = ["", *_GIVES_WAY]

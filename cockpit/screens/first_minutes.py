@@ -1,0 +1,166 @@
+"""One incident's first five minutes: the triage list, the playbook, who was told, the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from cockpit.domain.incident_page import IncidentPage
+from cockpit.domain.incident_story import linked
+from cockpit.domain.modes import Mode, mode_of
+from cockpit.domain.playbooks import Act, Playbook
+from cockpit.keymap import MINUTES_SCREEN_KEYS
+from cockpit.screens.incidents import change_works
+from cockpit.screens.panel import Host, Panel
+from widgets.board import Board
+from widgets.incident_rows import found
+from widgets.keys import Key, bindings
+from widgets.line import Line, cut, fit
+from widgets.line_view import LineView
+from widgets.minutes_entry import Entry
+from widgets.minutes_facts import read_words, title_entries
+from widgets.minutes_page import more_lines, page_entries
+from widgets.minutes_steps import actionable
+from widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from cockpit.domain.desk import IncidentRow
+    from widgets.dialog import Dialog
+
+
+class FirstMinutesPage(Panel):
+    """Stands on panel 3; `esc` goes back. A digit runs a step of the playbook, each by its own dialog."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(MINUTES_SCREEN_KEYS),
+        *(Binding(str(digit), f"run_step({digit})", show=False) for digit in range(2, 10)),
+    ]
+    KEYS = MINUTES_SCREEN_KEYS
+    LEADS = ()
+    LIST = "#minutes"
+
+    def __init__(self, host: Host, incident_id: str) -> None:
+        super().__init__(host)
+        self._incident_id = incident_id
+        self._turned = 0
+        self.acting_on: str | None = None
+        self._entries: dict[str, Entry] = {}
+
+    def parts(self) -> Iterable[Widget]:
+        yield LineView(id="minutes-title")
+        yield RowList(id="minutes", empty=" reading…")
+
+    @property
+    def incident_id(self) -> str | None:
+        return self._incident_id
+
+    @property
+    def page(self) -> IncidentPage | None:
+        """What was read of this very incident last."""
+        page = self.host.board.page
+        return page if page is not None and page.incident_id == self._incident_id else None
+
+    @property
+    def row(self) -> IncidentRow | None:
+        """The incident: as the list has it, which is read oftener, else as the page has."""
+        listed = found(self.host.board, self._incident_id)
+        return listed or (self.page.minutes.incident.value if self.page is not None else None)
+
+    @property
+    def selected(self) -> str | None:
+        names = linked(self.row) if self.row is not None else ()
+        return next((name for name in names if name in self.host.board.catalogue), None)
+
+    @property
+    def symbol(self) -> str | None:
+        """The instrument that a step about one opens for."""
+        return self.acting_on
+
+    def aim(self, mode: Mode | None) -> str | None:
+        """The next instrument that the incident concerns and that is not in `mode` or a stricter one yet;
+        None as the mode: the first. What nobody could read is in none."""
+        minutes = self.page.minutes if self.page is not None else None
+        symbols = minutes.symbols if minutes is not None else ()
+        switches = minutes.halts.value.switches if minutes is not None and minutes.halts.value else ()
+
+        def left(symbol: str) -> bool:
+            return mode is None or mode_of(symbol, lambda name: name in switches).strictness < mode.strictness
+
+        self.acting_on = next((symbol for symbol in symbols if left(symbol)), None)
+        return self.acting_on
+
+    @property
+    def playbook(self) -> Playbook | None:
+        """The one that fits best, or the one that somebody turned to."""
+        offered = self.page.offered() if self.page is not None else ()
+        return offered[self._turned % len(offered)] if offered else None
+
+    def board_changed(self, board: Board, cells: int) -> None:
+        page = self.page
+        self.query_one("#minutes-title", LineView).show(self._title(board, page, cells))
+        entries = page_entries(board, page, self.playbook, cells - 1) if page is not None else []
+        self._entries = {entry.key: entry for entry in entries}
+
+        def draw(key: str, room: int) -> Line:
+            entry = self._entries.get(key)
+            return cut(entry.line, room) if entry else ((fit("", room), ""),)
+
+        self.rows.rows(tuple(self._entries), draw)
+
+    def _title(self, board: Board, page: IncidentPage | None, cells: int) -> list[Line]:
+        head: Line = ((" FIRST FIVE MINUTES ", "title"),)
+        if page is None:
+            said = (
+                (f"UNREADABLE: {board.minutes_error}", "bad") if board.minutes_error else ("reading…", "dim")
+            )
+            return [cut((*head, said), cells)]
+        said = read_words(page, board.monotonic, board.minutes_error)
+        lines = [cut((*head, said, (f" · id {page.incident_id}", "dim")), cells)]
+        now = page.now(board.monotonic)
+        return [*lines, *(cut(entry.line, cells) for entry in title_entries(board, page, now, cells)[:1])]
+
+    def details(self, board: Board) -> Dialog[str | None] | None:
+        key = self.rows.key or ""
+        if key not in self._entries:
+            return None
+        from widgets.views import LinesDialog
+
+        kept = self._entries[key]
+
+        def draw(_board: Board, cells: int) -> list[Line]:
+            return more_lines(self._entries.get(key, kept), cells)
+
+        return LinesDialog(kept.key.partition("-")[0].partition("+")[0].upper(), board, draw)
+
+    def works(self, key: Key, board: Board) -> bool:
+        match key.key_id:
+            case "incident.trip":
+                return self.row is not None
+            case "minutes.step":
+                return self.playbook is not None and bool(actionable(self.playbook))
+            case "minutes.playbook":
+                return self.page is not None and len(self.page.offered()) > 1
+            case "minutes.details":
+                return bool(self._entries)
+            case _:
+                return change_works(key, board, self.row)
+
+    def action_run_step(self, digit: int) -> None:
+        steps = actionable(self.playbook) if self.playbook is not None else ()
+        act = steps[digit - 1].action if digit <= len(steps) else Act.NONE
+        self.app.run_step(digit, act)  # type: ignore[attr-defined]
+
+    def action_playbook(self) -> None:
+        self._turned += 1
+        self.follow(self.host.board)
+
+    def action_back(self) -> None:
+        self.app.leave_minutes()  # type: ignore[attr-defined]
+
+    @on(RowList.Moved)
+    def moved(self) -> None:
+        self.follow(self.host.board)

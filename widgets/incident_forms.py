@@ -1,0 +1,282 @@
+"""What each change of an incident asks a person for, and what becomes of the answers. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cockpit.domain.breakers import GLOBAL, BreakerId, InvalidBreakerId, parse_breaker_id
+from cockpit.domain.communications import Audience
+from cockpit.domain.desk import IncidentRow
+from cockpit.domain.incident_requests import MOST_TITLE, IncidentRequest, Verb
+from cockpit.domain.incident_rules import merge_fault, snooze_fault
+from cockpit.domain.incidents import Change, Classification, Severity
+from cockpit.domain.reasons import Reason
+from cockpit.domain.text import MAX_NOTES, clean
+from widgets.board import Board
+from widgets.dialog import notes_fault
+from widgets.exclude_dialog import parse_moment
+from widgets.incident_clocks import severity_words
+from widgets.incident_rows import alive_rows, found
+
+_UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+SEVERITY_WORDS: Final = {
+    Severity.P0: "all is down, or a position runs away · ack in 5 min",
+    Severity.P1: "a core objective or the data feed is gone · 15 min",
+    Severity.P2: "it works, but worse than promised · 1 h",
+    Severity.P3: "worth a look · end of the next business day",
+}
+CLASS_WORDS: Final = {
+    Classification.DATA_QUALITY: "bars stale, missing or wrong",
+    Classification.RECONCILIATION: "our books and the venue's differ",
+    Classification.BROKER: "the venue's API, its session or its feed",
+    Classification.SECURITY: "logins, keys, the audit chain",
+    Classification.OTHER: "none of these",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentWish:
+    """What a dialog returns. `request` None: an acknowledgement of `incident_id`."""
+
+    what: str
+    breaker_id: BreakerId
+    notes: str
+    incident_id: str | None = None
+    request: IncidentRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing to pick: its key, how it reads, what it means."""
+
+    key: str
+    name: str
+    words: str = ""
+
+
+@dataclass(slots=True)
+class ChangeDraft:
+    """What was typed and not sent; kept while the screen runs."""
+
+    picked: str = ""
+    text: str = ""
+    notes: str = ""
+
+
+def _no_options(_board: Board, _row: IncidentRow) -> Sequence[Option]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One change: its title, what ctrl+s does, whether notes are needed and what they are called, one text
+    field (its label and what it takes) or a list to pick from."""
+
+    change: Change
+    title: str
+    does: str
+    needs_notes: bool = False
+    notes_label: str = "notes"
+    text_label: str = ""
+    placeholder: str = ""
+    options: Callable[[Board, IncidentRow], Sequence[Option]] = field(default=_no_options)
+    picks: bool = False
+    help: str = ""
+
+
+def breaker_of(row: IncidentRow, board: Board) -> BreakerId:
+    """What a request about the incident names: its own breaker where that exists, else everything."""
+    named = row.breaker_id or GLOBAL
+    return BreakerId(named) if named in board.catalogue else GLOBAL
+
+
+def _above(_board: Board, row: IncidentRow) -> Sequence[Option]:
+    """The severities above its own, the next one first."""
+    ranked = [each for each in Severity if each.value < row.severity]
+    return [Option(each.value, f"{each.value}/{each.sev}", SEVERITY_WORDS[each]) for each in reversed(ranked)]
+
+
+def _logins(board: Board, row: IncidentRow) -> Sequence[Option]:
+    """Oneself first, then everybody else with a login."""
+    me = board.identity.login if board.identity else board.login
+    persons = dict(board.desk.persons) if board.desk else {}
+    others = sorted(each for each in persons if each != me)
+    named = [Option(me, me, "yourself")] + [Option(each, clean(each, 40)) for each in others]
+    return [
+        Option(each.key, each.name, "owns it now" if each.key == row.owner else each.words) for each in named
+    ]
+
+
+def _others(board: Board, row: IncidentRow) -> Sequence[Option]:
+    """What is not over besides it, the most urgent first."""
+    return [
+        Option(each.incident_id, severity_words(each), clean(each.title, 200))
+        for each in alive_rows(board)
+        if each.incident_id != row.incident_id
+    ]
+
+
+def _audiences(_board: Board, _row: IncidentRow) -> Sequence[Option]:
+    return [Option(each.value, each.value, each.channel) for each in Audience]
+
+
+FORMS: Final = {
+    each.change: each
+    for each in (
+        Form(
+            Change.ACKNOWLEDGE, "ACKNOWLEDGE", "acknowledges", True,
+            help="What you know and what you do about it. What nobody owned is yours then.",
+        ),
+        Form(Change.NOTE, "NOTE on", "records the note", help="Goes into the timeline and the audit log."),
+        Form(Change.ASSIGN, "ASSIGN", "assigns", picks=True, options=_logins),
+        Form(
+            Change.ESCALATE, "ESCALATE", "escalates", True, picks=True, options=_above,
+            help="Its clock begins anew, it pages again and must be acknowledged again.",
+        ),
+        Form(
+            Change.SNOOZE, "SNOOZE", "snoozes", text_label="until", placeholder="30 min, 2 h or 03:40 (UTC)",
+            help="It warns nobody until then. Its clocks go on.",
+        ),
+        Form(
+            Change.MERGE, "MERGE", "merges", True, picks=True, options=_others,
+            help="This one ends; the marked one takes its links and goes on.",
+        ),
+        Form(
+            Change.RESOLVE, "RESOLVE", "resolves", True, notes_label="cause",
+            help="Root cause: the system, the data, the strategy or a person's error, and what ended it.",
+        ),
+        Form(Change.TOLD, "TOLD an audience about", "records who was told", picks=True, options=_audiences),
+        Form(
+            Change.ACTION, "ACTION ITEM of", "adds the item", text_label="item",
+            placeholder="what is to be done; it is yours",
+        ),
+    )
+}  # fmt: skip
+
+
+def parse_until(text: str, now: datetime) -> datetime:
+    """The end of a snooze: `30 min`, `2 h`, `1 d`, the next `03:40`, or a date and time, UTC.
+
+    Raises:
+        ValueError: none of these.
+    """
+    span = re.fullmatch(r"(\d{1,4}) ?([a-z]+)", " ".join(text.lower().split()))
+    if span and span[2] in _UNITS:
+        until = now + timedelta(seconds=int(span[1]) * _UNITS[span[2]])
+    else:
+        try:
+            until = parse_moment(text, now)
+        except ValueError:
+            raise ValueError("write 30 min, 2 h, 03:40 or 2026-11-21 03:40, UTC") from None
+        if re.fullmatch(r"\d{1,2}:\d{2}", text.strip()):
+            until += timedelta(days=1)  # the last one before now was found; the next is meant
+    return until.astimezone(UTC).replace(microsecond=0)
+
+
+def form_fault(form: Form, draft: ChangeDraft, row: IncidentRow, board: Board, now: datetime) -> str | None:
+    """What is still missing, in words; None where ctrl+s would ask for the change."""
+    if form.picks and not draft.picked:
+        return "choose one: its digit, or Enter on it"
+    if form.change is Change.SNOOZE:
+        try:
+            until = parse_until(draft.text, now)
+        except ValueError as error:
+            return f"until: {error}"
+        if why := snooze_fault(row, until, now):
+            return why
+    if form.change is Change.MERGE and (into := found(board, draft.picked)) is not None:
+        window = timedelta(seconds=board.limits.critical_window_s)
+        if why := merge_fault(row, into, now, window):
+            return why
+    if form.change is Change.NOTE and not draft.notes.strip():
+        return "write the note"
+    if form.change is Change.ACTION and (why := text_fault(draft.text, "item")):
+        return why
+    if form.needs_notes and (why := notes_fault(draft.notes)):
+        return why.replace("notes", form.notes_label, 1)
+    return loose_notes_fault(draft.notes)
+
+
+def loose_notes_fault(notes: str) -> str | None:
+    """Why notes that nobody must write cannot be kept as they are."""
+    collapsed = " ".join(notes.split())
+    if len(collapsed) > MAX_NOTES:
+        return f"notes have {len(collapsed)} characters; at most {MAX_NOTES} are kept"
+    if clean(collapsed) != collapsed:
+        return "notes hold a control, bidi or invisible character; write plain text"
+    return None
+
+
+def text_fault(text: str, name: str) -> str | None:
+    """Why a one-line text cannot be a title or an item."""
+    collapsed = " ".join(text.split())
+    if not collapsed:
+        return f"{name}: write one line"
+    if len(collapsed) > MOST_TITLE:
+        return f"{name} has {len(collapsed)} characters; at most {MOST_TITLE} are kept"
+    if clean(collapsed) != collapsed:
+        return f"{name} holds a control, bidi or invisible character; write plain text"
+    return None
+
+
+def change_wish(
+    form: Form, draft: ChangeDraft, row: IncidentRow, board: Board, now: datetime
+) -> IncidentWish:
+    """The change that a filled form asks for.
+
+    Raises:
+        ValueError: it is not filled; `form_fault` says why.
+    """
+    what = f"{form.change.value} {severity_words(row)}"
+    notes = " ".join(draft.notes.split())
+    breaker_id, key = breaker_of(row, board), row.incident_id
+    if form.change is Change.ACKNOWLEDGE:
+        return IncidentWish(what, breaker_id, notes, key)
+    text = " ".join(draft.text.split())
+    me = board.identity.login if board.identity else board.login
+    fields: dict[Change, dict[str, object]] = {
+        Change.ASSIGN: {"owner": draft.picked},
+        Change.ESCALATE: {"severity": Severity(draft.picked)} if form.change is Change.ESCALATE else {},
+        Change.SNOOZE: {"until": parse_until(draft.text, now)} if form.change is Change.SNOOZE else {},
+        Change.MERGE: {"into": draft.picked},
+        Change.TOLD: {"audience": draft.picked},
+        Change.ACTION: {"title": text, "owner": me},
+    }
+    request = IncidentRequest(Verb(form.change.value), key, **fields.get(form.change, {}))  # type: ignore[arg-type]
+    return IncidentWish(what, breaker_id, notes, key, request)
+
+
+_REASONS: Final = {
+    Classification.DATA_QUALITY.value: Reason.DATA_INTEGRITY,
+    Classification.BROKER.value: Reason.MARKET_ANOMALY,
+    Classification.SECURITY.value: Reason.SECURITY,
+}
+
+
+def trip_proposal(row: IncidentRow) -> tuple[Reason, str]:
+    """Reason and notes of a trip because of an incident, to be read and confirmed by a person."""
+    known = {each.value: each for each in Reason}
+    reason = _REASONS.get(row.classification) or known.get(row.classification, Reason.OTHER)
+    return reason, clean(f"incident {row.severity} {row.incident_id[:8]}: {' '.join(row.title.split())}", 300)
+
+
+def linked_breakers(text: str, board: Board) -> tuple[BreakerId, ...]:
+    """Breakers named in a field, apart by blanks or commas.
+
+    Raises:
+        ValueError: a name that is no breaker's here; the message names it.
+    """
+    names = []
+    for name in text.replace(",", " ").split():
+        try:
+            parsed = parse_breaker_id(name)
+        except InvalidBreakerId:
+            parsed = None
+        if parsed is None or parsed not in board.catalogue:
+            raise ValueError(f"{clean(name, 40)!r} is no breaker here; write e.g. component:execution")
+        names.append(parsed)
+    return tuple(dict.fromkeys(names))
