@@ -175,7 +175,7 @@ class Platform:
         """Write what an authority would have: documents of the current epochs, for tests that run none."""
         async with self.redis_line() as line:
             run_id = await _run_id(line)
-            for name in names or self.catalogue.ids:
+            for name in names or self.catalogue.everything:
                 counter = int(await line.command("GET", f"trip:{name}") or 0)
                 document = Document(
                     breaker_id=name,
@@ -252,7 +252,7 @@ async def copy_platform(template: Template, folder: Path, limits: Mapping[str, o
         await line.command("FLUSHALL")
         run_id = await _run_id(line)
     redis = RedisAdmin(platform.owner.redis_url)
-    await redis.seed_counters(platform.catalogue.ids)
+    await redis.seed_counters(platform.catalogue.everything)
     await redis.close()
     async with platform.connection() as connection:
         await connection.execute("UPDATE breakers SET redis_run_id = $1", run_id)

@@ -26,6 +26,9 @@ AREAS: Final = (
     "thousand",
     "guard",
     "objectives",
+    "reconciliation",
+    "incidents",
+    "artefacts",
     "first_frame",
     "at_rest",
 )

@@ -21,7 +21,7 @@ def close_all(owner_url: str, catalogue: Catalogue) -> dict[str, bytes]:
         owner.flushall()
         run_id = str(owner.info("server")["run_id"])
         batch = owner.pipeline(transaction=False)
-        for name in catalogue.ids:
+        for name in catalogue.everything:
             document = Document(
                 breaker_id=name,
                 state=State.CLOSED,

@@ -136,7 +136,8 @@ def the_venue(**changes: bool) -> Change:
     return change
 
 
-INCIDENT = "INSERT INTO incidents (severity, title, status, source, opened_at) VALUES "
+INCIDENT = "INSERT INTO incidents (severity, title, status, source, alarm_at) VALUES "
+LINKED = "INSERT INTO incidents (severity, title, source, classification, breaker_id) VALUES "
 POSITION = "INSERT INTO positions (symbol, quantity, avg_price, mark_price, max_quantity) VALUES "
 CASES: dict[str, tuple[str, Change, bool, str]] = {
     "stores answer": ("stores", nothing, True, "Postgres"),
@@ -207,6 +208,43 @@ CASES: dict[str, tuple[str, Change, bool, str]] = {
         "1 over: BTC-USD",
     ),
     "queue empty": ("queue", nothing, True, "0 waiting"),
+    "no incident to recover from": ("recovery", nothing, True, "no linked incident"),
+    "one that asks for nothing": (
+        "recovery",
+        sql(LINKED + "('P1', 'x', 'watch', 'slippage', 'global')"),
+        True,
+        "no linked incident",
+    ),
+    "a person's own trip asks for nothing": (
+        "recovery",
+        sql(LINKED + "('P2', 'x', 'trip', 'data_quality', 'global')"),
+        True,
+        "no linked incident",
+    ),
+    "linked elsewhere": (
+        "recovery",
+        sql(LINKED + "('P1', 'x', 'watch', 'data_quality', 'instrument:ETH-USD')"),
+        True,
+        "no linked incident",
+    ),
+    "no bars and no cycle": (
+        "recovery",
+        sql(LINKED + "('P1', 'feed lost', 'watch', 'data_quality', 'global')"),
+        False,
+        "2 of 2 missing: feed lost: 30 daily bars of each symbol: BTC-USD has none",
+    ),
+    "no reconciliation, linked to the latch": (
+        "recovery",
+        sql(LINKED + "('P1', 'books differ', 'guard', 'reconciliation', 'latch:BTC-USD')"),
+        False,
+        "BTC-USD 0 of 2",
+    ),
+    "no rerun": (
+        "recovery",
+        sql(LINKED + "('P1', 'broker gone', 'watch', 'broker/connectivity', 'component:execution')"),
+        False,
+        "1 of 2 missing: broker gone: a clean reconciliation since: BTC-USD 0 of 1",
+    ),
 }
 
 
@@ -240,6 +278,7 @@ NEEDS = {
     "gateway": ("gateway",),
     "positions": ("figures",),
     "queue": ("figures",),
+    "recovery": ("figures",),
 }
 
 
@@ -257,6 +296,26 @@ async def test_what_cannot_be_read_fails(bench: Bench, item_id: str, port: str) 
     assert by_id[item_id].ok is None
     assert by_id[item_id] in failing(found)
     assert by_id[item_id].line.startswith("unreadable: ")
+
+
+@pytest.mark.parametrize("away", ["gone", "none", "silent"])
+async def test_a_broker_that_cannot_be_asked_has_not_recovered(bench: Bench, away: str) -> None:  # I25
+    await bench.sql(LINKED + "('P1', 'x', 'watch', 'broker/connectivity', 'global')")
+    await bench.sql(
+        "INSERT INTO reconciliation_runs (kind, symbol, status, started_at)"
+        " SELECT 'order', 'BTC-USD', 'clean', clock_timestamp() FROM generate_series(1, 2)"
+    )
+
+    class Silent(Gateway):
+        async def health(self) -> Any:
+            return replace(await super().health(), feed_age_s=None)
+
+    assert (await bench.read("recovery")).ok is True
+    url = "http://127.0.0.1:1" if away == "gone" else bench.venue.url
+    async with (Silent if away == "silent" else Gateway)(url) as gateway:
+        bench.ports = replace(bench.ports, gateway=None if away == "none" else gateway)
+        found = await bench.read("recovery")
+    assert found.ok is None and "1 of 2 missing" in found.read
 
 
 async def test_a_gateway_that_does_not_say_is_unreadable(bench: Bench) -> None:

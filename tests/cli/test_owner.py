@@ -121,7 +121,7 @@ async def test_lost_redis_users_come_back(platform: Platform, tmp_path: Path) ->
         file.rename(taken)  # the owner keeps no password of hers
         mended = await cockpit(platform.config, "init", "--json")
         assert mended.code == 0, mended.err
-        assert set(mended.document["mended"]) == {"authority", "gateway", *PEOPLE}
+        assert set(mended.document["mended"]) == {"authority", "gateway", "pager", *PEOPLE}
         assert (mended.document["lost"], mended.document["genesis"]) == (["night"], False)
         assert "cockpit admin add-operator night --role operator-act" in mended.err
         assert (await cockpit(platform.config, *trip_arguments("instrument:BTC-USD"))).code == 0

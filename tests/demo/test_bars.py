@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -11,9 +12,11 @@ from cockpit.demo.bars import BAR_S, STALE_S, Bars, percentile
 from cockpit.demo.faults import BadFault, Faults, with_changes
 from cockpit.demo.market import LISTINGS, Market, Tick
 from cockpit.demo.orders import Position
+from cockpit.demo.reconciling import Run, Streaks
 from cockpit.demo.slis import Slis
 from cockpit.demo.traders import STRATEGIES, chosen_side
 from cockpit.demo.venue import Outcome
+from cockpit.domain.reconciliation import Kind, Verdict
 
 NONE = {"gap": 0, "out_of_order": 0, "bad_price": 0}
 
@@ -143,10 +146,19 @@ def test_what_is_no_number_was_not_measured(value: float | None) -> None:
 
 
 def test_consecutive_mismatches() -> None:
-    slis = Slis()
-    for clean in (False, False, True, False):
-        slis.reconciled(clean)
-    assert [row.value for row in slis.waiting if row.value is not None] == [1, 2, 0, 1]
+    slis, streaks = Slis(), Streaks()
+    verdicts = {"c": Verdict.CLEAN, "m": Verdict.MISMATCH, "u": Verdict.UNKNOWN}
+    for orders, positions in ("mc", "mm", "uu", "cm", "cu", "cc", "mc"):
+        cycle = [
+            Run(Kind.ORDER, "X", verdicts[orders], datetime.now(UTC)),
+            Run(Kind.POSITION, "X", verdicts[positions], datetime.now(UTC)),
+        ]
+        clean = None if "u" in (orders, positions) else orders == positions == "c"
+        slis.reconciled(clean, streaks.take(cycle))
+    rows = [row for row in slis.waiting if row.value is not None]
+    assert [row.value for row in rows] == [1, 2, 2, 2, 2, 0, 1]  # the longest of any line
+    passes = [(row.good, row.total) for row in slis.waiting if row.value is None]
+    assert passes == [(0, 1), (0, 1), (0, 0), (0, 1), (0, 0), (1, 1), (0, 1)]  # unknown is no event
 
 
 @pytest.mark.parametrize(

@@ -168,12 +168,22 @@ def test_guard_and_exporter_run_as_logins_of_their_own(folder: Path) -> None:
         until(served)
 
 
+def pages(demo: Demo) -> list[dict[str, Any]]:
+    """What arrived at the plant's webhook."""
+    found: list[dict[str, Any]] = httpx.get(demo.ready["gateway_url"] + "/pages", trust_env=False).json()[
+        "pages"
+    ]
+    return found
+
+
 def test_an_older_demo_s_settings_are_completed(folder: Path) -> None:
-    """As an earlier version wrote them: no metrics port, no guard, no exporter."""
+    """As an earlier version wrote them: no metrics port, no guard, no exporter, nobody paged."""
     config = folder / "config.toml"
     text = re.sub(r"(?m)^metrics_port = .*\n", "", config.read_text())
     text = re.sub(r"(?m)^\[(guard|exporter)\]\nlogin = .*\n+", "", text)
-    assert "metrics_port" not in text and "[guard]" not in text and "[exporter]" not in text
+    text = re.sub(r"(?m)^# Pages .*\n\[paging\]\n(.+\n)+\n*", "", text)
+    text = re.sub(r"(?m)^\[logins\.pager\]\n(.+\n)+\n*", "", text)
+    assert not any(word in text for word in ("metrics_port", "[guard]", "[exporter]", "paging", "pager"))
     config.write_text(text)
     with running(folder) as demo:
         settings = load_settings(config, env={})
@@ -182,6 +192,11 @@ def test_an_older_demo_s_settings_are_completed(folder: Path) -> None:
         port = settings.metrics_port
         assert port != 8503
         assert demo.child("-m cockpit guard")
+        assert demo.child("-m cockpit pager")
+        demo.query(
+            "INSERT INTO outbox (dedup_key, severity, title) VALUES ('d', 'P0', 'it burns') RETURNING 1"
+        )
+        until(lambda: "it burns" in [page["title"] for page in pages(demo)])
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))

@@ -75,7 +75,11 @@ async def trading_on(platform: Platform, seed: int = 7) -> AsyncIterator[Trading
     """A plant that has filled an order. It ends in order at the end of the block."""
     await run_sql(platform.owner.postgres_dsn, "plant.sql")
     url = f"http://127.0.0.1:{free_port()}"
-    plant = Plant(replace(platform.settings, gateway_url=url), seed, SAMPLES_S)
+    folder = platform.folder / "plant"
+    settings = replace(
+        platform.settings, gateway_url=url, run_results=folder / "runs", audit_logs=folder / "audit_logs"
+    )
+    plant = Plant(settings, seed, SAMPLES_S)
     async with (
         platform.connection() as db,
         Gateway(url) as gateway,

@@ -200,3 +200,15 @@ def test_any_kind_of_value_is_settings_or_one_line(config: Path, values: dict[st
         load_settings(config, env={})
     except BadSettings as fault:
         assert str(fault).isprintable()
+
+
+def test_run_folders(config: Path) -> None:
+    nothing = load_settings(config, env={})
+    assert (nothing.run_results, nothing.audit_logs) == (None, None)
+    given = '[runs]\nresults = "results/runs"\naudit_logs = "/var/log/trading"\n'
+    found = load_settings(changed(config, "", given), env={})
+    assert found.run_results == config.parent / "results/runs"
+    assert found.audit_logs == Path("/var/log/trading")
+    for text, words in (('results = ["x"]', "runs.results"), ('folder = "x"', "runs.folder: no such setting")):
+        with pytest.raises(BadSettings, match=words):
+            load_settings(changed(config, "", f"[runs]\n{text}\n"), env={})

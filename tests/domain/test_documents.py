@@ -170,6 +170,7 @@ STATES = st.sampled_from(list(State))
 def test_effective_is_never_looser_than_an_ancestor(top: State, middle: State, own: State) -> None:  # I5
     states = {GLOBAL: top, EXECUTION: middle, BTC: own}
     readings = {name: Reading(name, state, Epoch(RUN, 7), document(state)) for name, state in states.items()}
+    readings |= {name: Reading(name, State.CLOSED, Epoch(RUN, 7)) for name in CATALOGUE.switches}
     for name in states:
         found = effective(name, readings, CATALOGUE)
         chain = [name, *CATALOGUE.ancestors(name)]

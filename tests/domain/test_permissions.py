@@ -9,15 +9,17 @@ from cockpit.domain.permissions import Grant, Identity, Permission, Role, denial
 from cockpit.domain.refusals import Code, Refusal, Refused
 
 BREAKERS = ["global", "component:execution", "component:risk", "instrument:BTC-USD", "strategy:momentum"]
+SWITCHES = ["cancel_only:BTC-USD", "soft_halt:BTC-USD", "hard_halt:BTC-USD", "latch:BTC-USD", "withdrawals"]
 TRIP = {
-    Role.SAFETY_ADMIN: [1, 1, 1, 1, 1],
-    Role.OPERATOR_ACT: [0, 1, 1, 1, 1],
-    Role.AUTOMATION_ROLE: [0, 1, 0, 1, 1],
-    Role.MONITORING_READ: [0, 0, 0, 0, 0],
+    Role.SAFETY_ADMIN: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    Role.OPERATOR_ACT: [0, 1, 1, 1, 1, 1, 1, 1, 1, 0],
+    Role.AUTOMATION_ROLE: [0, 1, 0, 1, 1, 0, 0, 0, 1, 0],
+    Role.MONITORING_READ: [0] * 10,
 }
-RESET = {**TRIP, Role.AUTOMATION_ROLE: [0, 0, 0, 0, 0]}
-ADMIN_ONLY = {role: [int(role is Role.SAFETY_ADMIN)] * 5 for role in Role}
-ACKNOWLEDGE = {role: [int(role in (Role.SAFETY_ADMIN, Role.OPERATOR_ACT))] * 5 for role in Role}
+RESET = {**TRIP, Role.AUTOMATION_ROLE: [0] * 10}
+ADMIN_ONLY = {role: [int(role is Role.SAFETY_ADMIN)] * 10 for role in Role}
+ACKNOWLEDGE = {role: [int(role in (Role.SAFETY_ADMIN, Role.OPERATOR_ACT))] * 10 for role in Role}
+KILL = {role: [int(role is Role.SAFETY_ADMIN), *[0] * 9] for role in Role}
 MATRIX = {
     Permission.TRIP_CIRCUIT: TRIP,
     Permission.RESET_CIRCUIT: RESET,
@@ -26,13 +28,14 @@ MATRIX = {
     Permission.OVERRIDE: ADMIN_ONLY,
     Permission.ADJUST_BUDGET: ADMIN_ONLY,
     Permission.ACK_INCIDENT: ACKNOWLEDGE,
+    Permission.KILL_SWITCH: KILL,
 }
 
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("permission", list(Permission))
 def test_the_matrix(role: Role, permission: Permission) -> None:  # I22
-    found = [int(permitted(role, permission, BreakerId(name))) for name in BREAKERS]
+    found = [int(permitted(role, permission, BreakerId(name))) for name in (*BREAKERS, *SWITCHES)]
     assert found == MATRIX[permission][role]
 
 

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from cockpit.domain.states import (
+    OF_SWITCHES,
     SIZED,
     TIGHTENING,
     TRANSITIONS,
@@ -31,15 +32,24 @@ def test_a_trip_is_legal_from_everywhere_and_leads_to_open(state: State) -> None
     assert after(state, Transition.TRIP) is State.OPEN
 
 
-def test_closed_is_reached_only_through_a_quiet_period_genesis_or_restore() -> None:  # I1, I11
+def test_a_breaker_closes_only_through_a_quiet_period_genesis_or_restore() -> None:  # I1, I11
     into_closed = {
         move
         for (state, move), target in TRANSITIONS.items()
-        if target is State.CLOSED and state is not State.CLOSED
+        if target is State.CLOSED and state is not State.CLOSED and move is not Transition.RELEASE
     }
     assert into_closed == {Transition.END_QUIET_PERIOD, Transition.GENESIS, Transition.RESTORE_CLOSED}
     timers = {Transition.END_QUIET_PERIOD}
     assert {state for state, move in TRANSITIONS if move in timers} == {State.QUIET_PERIOD}
+
+
+def test_a_switch_is_set_released_granted_and_restored_and_nothing_else() -> None:  # I1
+    assert {Transition.TRIP, Transition.RELEASE, Transition.GENESIS, Transition.RESTORE_CLOSED} == OF_SWITCHES
+    assert [state for state in State if (state, Transition.RELEASE) in TRANSITIONS] == [State.OPEN]
+    assert {after(state, move) for state, move in TRANSITIONS if move in OF_SWITCHES} == {
+        State.OPEN,
+        State.CLOSED,
+    }
 
 
 def test_strictness_orders_the_states() -> None:

@@ -102,7 +102,7 @@ async def test_a_counter_that_counted_up_to_the_known_one_again_is_no_grant(desk
     before = await desk.epoch(BTC)
     async with desk.platform.redis_line() as line:
         await line.command("FLUSHALL")
-        for name in desk.platform.catalogue.ids:
+        for name in desk.platform.catalogue.everything:
             await line.command("INCR", f"trip:{name}")
     assert (await desk.epoch(BTC)) == before
     async with running_authority(desk.settings):

@@ -77,7 +77,7 @@ class Author:
             await self.redis.set(LEGACY, self.legacy(document))
         return raw
 
-    async def close_all(self, names: Iterable[BreakerId] = CATALOGUE.ids) -> None:
+    async def close_all(self, names: Iterable[BreakerId] = CATALOGUE.everything) -> None:
         for name in names:
             await self.write(name, State.CLOSED)
 

@@ -50,6 +50,9 @@ async def test_vector(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -
         assert str(decision.size_share) == expected["size_share"]
         assert decision.epoch is not None
         assert decision.epoch.counter == expected["epoch"]
+    if "permits" in expected:
+        assert sorted(decision.permits) == expected["permits"]
+        assert (decision.mode, decision.latched) == (expected["mode"], expected["latched"])
 
 
 def test_key_id_is_derived() -> None:

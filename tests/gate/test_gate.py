@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from redis.asyncio import Redis
 
-from backends.gate import Gate, OrderKind
+from backends.gate import Gate, Mode, OrderKind
 from cockpit.demo.servers import Valkey
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.documents import Epoch, rfc3339
@@ -34,7 +34,9 @@ async def test_closed_permits_everything_at_full_size(gate: Gate, author: Author
     assert decision.permits == set(OrderKind)
     assert decision.size_share == Decimal(1)
     assert decision.epoch == Epoch(author.run_id, 1)
-    assert decision.epochs == dict.fromkeys([BTC, EXECUTION, GLOBAL, MOMENTUM], 1)
+    asked = [BTC, EXECUTION, GLOBAL, *CATALOGUE.switches_of(BTC), MOMENTUM]
+    assert decision.epochs == dict.fromkeys(asked, 1)
+    assert (decision.mode, decision.latched) == (Mode.NORMAL, False)
     assert await gate.decide("instrument:BTC-USD", "strategy:momentum") == decision
 
 
@@ -246,7 +248,7 @@ async def test_answer_of_another_shape_is_open(reply: bytes, author: Author) -> 
 async def test_verdicts_are_kept_by_bytes_and_bounded(
     gate: Gate, author: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.gate._VERDICTS", 5)
+    monkeypatch.setattr("backends.gate._VERDICTS", 9)
     await gate.decide("BTC-USD")
     kept = dict(gate._verdicts)
     await gate.decide("BTC-USD")
@@ -255,7 +257,7 @@ async def test_verdicts_are_kept_by_bytes_and_bounded(
         document = author.document(BTC, State.CLOSED)
         await author.redis.set(f"breaker:{BTC}", author.signed(document))
         assert (await gate.decide("BTC-USD")).effective_state is State.CLOSED, version
-    assert len(gate._verdicts) == 5
+    assert len(gate._verdicts) == 9
     await author.redis.set(f"breaker:{BTC}", b"x" * 200_000)
     assert (await gate.decide("BTC-USD")).effective_state is State.OPEN
     assert max(len(raw) for raw in gate._verdicts) < 16_384

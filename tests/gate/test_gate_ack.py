@@ -105,3 +105,16 @@ async def test_comes_back_after_a_restart(redis: Redis, gate_server: Valkey, fli
     gate_server.start()
     await redis.connection_pool.disconnect()
     await until(redis, lambda fields: fields.get("run_id") not in (None, before["run_id"]))
+
+
+async def test_a_switch_is_acknowledged_once_it_was_set(
+    redis: Redis, author: Author, flight: InFlight
+) -> None:
+    """I14, for modes: no order of an older epoch is in flight. Those never set would only swell the value."""
+    await until(redis, lambda fields: bool(fields))
+    with flight.order():
+        await redis.incr("trip:hard_halt:BTC-USD")
+        await asyncio.sleep(0)
+        assert "hard_halt:BTC-USD" not in (await acked(redis))["epochs"]  # type: ignore[operator]
+    fields = await until(redis, lambda fields: "hard_halt:BTC-USD" in fields["epochs"])  # type: ignore[operator]
+    assert fields["epochs"] == {**{str(name): 1 for name in CATALOGUE.ids}, "hard_halt:BTC-USD": 2}

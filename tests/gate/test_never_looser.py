@@ -144,6 +144,8 @@ async def test_never_looser_than_the_rule(
         for key, value in ((f"trip:{name}", values.counter), (f"breaker:{name}", values.document)):
             if value is not None:
                 await redis.set(key, value)
+    for name in CATALOGUE.switches:
+        await author.write(name, State.CLOSED)
     mirror = legacy(kind, author, placed[GLOBAL])
     if mirror is not None:
         await redis.set(LEGACY, mirror)

@@ -274,6 +274,7 @@ async def test_with_redis_down_the_trip_goes_into_the_spool(
             platform.settings, logins=logins, triggers_file=rules(tmp_path, loss("global", "P0"))
         )
         async with platform.connection() as owner:
+            await owner.execute("SET session_replication_role = replica")
             await owner.execute(
                 "TRUNCATE guard_firings, incidents, incident_events, outbox, sli_samples CASCADE"
             )

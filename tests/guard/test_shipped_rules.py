@@ -147,7 +147,8 @@ async def test_fires_past_its_edge_and_not_at_it(
         assert found is not None
         assert rule not in {row["rule"] for row in await firings(platform)}
         assert found.state is not TriggerState.BREACHED
-    async with platform.connection() as owner:
+    async with platform.connection() as owner:  # as if nothing had happened yet
+        await owner.execute("SET session_replication_role = replica")
         await owner.execute(
             "TRUNCATE recent_orders, positions, sli_samples, incidents, incident_events, outbox CASCADE"
         )

@@ -78,10 +78,28 @@ async def test_an_ancestor_halts_and_the_own_state_stays_told(
     assert found.get(STALENESS) == 0
 
 
+async def test_a_switch_is_told_set_or_in_doubt(platform: Platform, exporter: Exporter) -> None:  # I4
+    await platform.open_for_trading()
+    found = await scrape(exporter.url)
+    assert set(found.all("switch_set")) == {0}
+    assert len(found.all("switch_set")) == len(platform.catalogue.switches)
+    async with platform.redis_line() as line:
+        await line.command("INCR", "trip:soft_halt:BTC-USD")
+        await line.command("DEL", "breaker:withdrawals")
+    found = await scrape(exporter.url)
+    assert found.get("switch_set", switch="soft_halt:BTC-USD") == 1
+    assert found.get("switch_set", switch="withdrawals") == 1
+    assert found.get("switch_set", switch="latch:BTC-USD") == 0
+    assert found.get("breaker_state", breaker_id=BTC) == 1  # what orders meet
+    assert found.get("breaker_own_state", breaker_id=BTC) == 0
+    assert found.get(STALENESS) == 0
+
+
 async def test_without_documents_everything_counts_as_open(exporter: Exporter) -> None:  # I4
     found = await scrape(exporter.url)
     assert set(found.all("breaker_state")) == {1}
     assert set(found.all("breaker_doubt")) == {1}
+    assert set(found.all("switch_set")) == {1}
     assert found.get(STALENESS) == FAILED
 
 

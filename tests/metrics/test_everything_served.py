@@ -42,6 +42,7 @@ async def test_every_promised_metric_is_served(desk: Desk, authority: Authority)
         await connection.execute(SAMPLES)
         await connection.execute(LEASE, json.dumps({"reports": [REPORT.payload()], "faults": ["a fault"]}))
         await connection.execute(FIRING)
+        await connection.execute("SELECT pager_sign('host:1', '{webhook}', 'critical', '{a fault}')")
     settings = replace(desk.settings, shipped_slos=True)
     async with running_exporter(settings, "monitor1") as exporter:
 
@@ -57,6 +58,7 @@ async def test_every_promised_metric_is_served(desk: Desk, authority: Authority)
     assert found.get("guard_up") == 1
     assert found.get("guard_term") == 7
     assert found.get("guard_faults") == 1
+    assert (found.get("pager_up"), found.get("pager_faults")) == (1, 1)
     assert found.get("guard_trigger_fraction", rule="daily-loss") == 0.92
     assert found.get("guard_trigger_firings_total", rule="daily-loss", mode="live") == 1
     assert found.get("slo_events", slo="order-success", outcome="bad") == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 UNITS = sorted((Path(__file__).resolve().parents[2] / "runbooks" / "systemd").glob("cockpit-*.service"))
-SERVICES = {"authority", "guard", "exporter"}
+SERVICES = {"authority", "guard", "exporter", "pager"}
 # What is each service's own affair.
 OWN = set("User Group ExecStart TimeoutStopSec StateDirectory StateDirectoryMode MemoryMax TasksMax".split())
 

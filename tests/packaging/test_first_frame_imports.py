@@ -42,6 +42,8 @@ LATER: Final = (
     "cockpit.domain.trigger_reports",
     "cockpit.objectives",
     "cockpit.screens.audit",
+    "cockpit.screens.first_minutes",
+    "cockpit.screens.incidents",
     "cockpit.screens.slos",
     "cockpit.screens.triggers",
     "widgets.breaker_rows",

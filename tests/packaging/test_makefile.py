@@ -27,11 +27,15 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(
-    checkout: Path, *words: str, command: str = "./fake-cockpit", **environ: str
+    checkout: Path,
+    *words: str,
+    command: str = "./fake-cockpit",
+    target: str = "circuit-trip",
+    **environ: str,
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", "circuit-trip", f"COCKPIT={command}", *words],
+        ["make", target, f"COCKPIT={command}", *words],
         cwd=checkout,
         env={**clean, **environ},
         capture_output=True,
@@ -130,3 +134,16 @@ def test_an_old_python_is_refused_in_one_line(checkout: Path) -> None:
     assert done.returncode != 0
     assert done.stderr.splitlines()[0].startswith("cockpit needs Python 3.11 or later")
     assert not (checkout / ".venv").exists()
+
+
+def test_the_kill_switch_says_what_it_does_and_hands_the_notes_on(checkout: Path) -> None:
+    words = 'it\'s "down"; touch PWNED $(touch PWNED)'
+    done = make(checkout, f"NOTES={words}", target="kill-switch")
+    assert done.returncode == 0, done.stderr
+    assert arguments(checkout) == ["kill-switch", f"--notes={words}", "--yes"]
+    assert "flattens every position" in done.stderr
+    assert not (checkout / "PWNED").exists()
+    (checkout / "arguments").unlink()
+    none = make(checkout, target="kill-switch", NOTES="left over from another program")
+    assert none.returncode != 0 and "usage: make kill-switch NOTES=" in none.stderr
+    assert not (checkout / "arguments").exists()

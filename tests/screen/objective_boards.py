@@ -164,7 +164,7 @@ def board(
 ) -> Board:
     """Every breaker CLOSED but those in `states`, at full size but those in `shares`."""
     readings = {}
-    for name in CATALOGUE.ids:
+    for name in CATALOGUE.everything:
         state, epoch = (states or {}).get(name, State.CLOSED), Epoch(RUN, 3)
         document = Document(
             name, state, epoch, CATALOGUE.ancestors(name), 1, "authority", "", "", "event", NOW,

@@ -37,7 +37,7 @@ async def halted(desk: Desk, authority: Authority) -> AsyncIterator[Cockpit]:
         made.app.screen.rows.select(BTC)
         await made.press("h")
         await made.until(lambda: isinstance(made.app.screen, HalfOpenDialog) and made.app.screen.read)
-        await made.shows("9 of 9 pass")
+        await made.shows("10 of 10 pass")
         yield made
 
 
@@ -134,7 +134,7 @@ async def test_a_silent_authority_leaves_nothing_of_its_own_ticked(desk: Desk) -
         await screen.shows("HALTED by instrument:BTC-USD", "operator-act", "●authority")
         screen.app.screen.rows.select(BTC)
         await screen.press("h")
-        await screen.shows("✓ 9 of 9 pass")
+        await screen.shows("✓ 10 of 10 pass")
         left = stack.pop_all()
     async with left:
         await screen.shows("NOTHING CAN RESUME", "✗ audit-chain", "no authority answers", timeout_s=15)

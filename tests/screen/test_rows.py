@@ -48,7 +48,7 @@ def reading(name: BreakerId, state: State) -> Reading:
 
 def board(age_s: float = 0.2, error: str | None = None, **states: State) -> Board:
     chosen = {BreakerId(name.replace("__", ":").replace("_", "-")): state for name, state in states.items()}
-    readings = {name: reading(name, chosen.get(name, State.CLOSED)) for name in CATALOGUE.ids}
+    readings = {name: reading(name, chosen.get(name, State.CLOSED)) for name in CATALOGUE.everything}
     folded = {name: effective(name, readings, CATALOGUE) for name in CATALOGUE.ids}
     snapshot = BreakerSnapshot(readings, folded, RUN, NOW, True, (), NOW, 100.0)
     return Board(

@@ -239,7 +239,7 @@ class World:
         return str(next(row.partition(":")[2] for row in info.split("\r\n") if row.startswith("run_id:")))
 
     async def counters(self) -> dict[BreakerId, int]:
-        names = self.settings.catalogue.ids
+        names = self.settings.catalogue.everything
         values = await self.raw("owner", "MGET", *[f"trip:{name}" for name in names])
         return {name: int(value or 0) for name, value in zip(names, values, strict=True)}
 

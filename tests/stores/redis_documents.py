@@ -59,7 +59,7 @@ async def put(line: Line, value: Document, key: SigningKey) -> None:
 async def close_everything(line: Line, catalogue: Catalogue, key: SigningKey) -> str:
     """All breakers CLOSED at epoch 1; returns the run_id."""
     run_id = await run_id_of(line)
-    for breaker_id in catalogue.ids:
+    for breaker_id in catalogue.everything:
         await put(line, document(catalogue, breaker_id, run_id), key)
     return run_id
 

@@ -16,10 +16,11 @@ import pytest
 from backends.audit_log import load_entries, recorded, verify_signatures
 from backends.postgres_admin import PostgresAdmin
 from backends.redis_admin import RedisAdmin
+from backends.redis_connection import Line
 from backends.signing import KeyRing, SigningKey, canonical, verify
 from cockpit.demo.servers import Postgres, Valkey
 from cockpit.domain.audit import Action, verify_chain
-from cockpit.domain.breakers import Catalogue
+from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.facts import Fact, Severity, ok
 from cockpit.domain.permissions import Role
 from cockpit.domain.refusals import Code, Refused, StoreUnreachable
@@ -80,14 +81,14 @@ async def test_breakers_are_born_open(platform: Platform) -> None:  # I4
     store = platform.redis_store("monitor1")
     snapshot = await store.snapshot()
     await store.close()
-    assert set(snapshot.readings) == set(platform.catalogue.ids)
+    assert set(snapshot.readings) == set(platform.catalogue.everything)
     assert {reading.state for reading in snapshot.readings.values()} == {State.OPEN}
     assert {reading.epoch.counter for reading in snapshot.readings.values() if reading.epoch} == {1}
 
 
 async def test_a_first_init_leaves_one_signed_genesis_grant(empty: Empty) -> None:  # I1
     done = await empty.init()
-    assert done.genesis and set(done.seeded) == set(demo_catalogue().ids)
+    assert done.genesis and set(done.seeded) == set(demo_catalogue().everything)
     connection = await asyncpg.connect(empty.owner.postgres_dsn)
     row = await connection.fetchrow("SELECT * FROM genesis")
     assert await connection.fetchval("SELECT min(counter) FROM breakers") == 1
@@ -95,7 +96,7 @@ async def test_a_first_init_leaves_one_signed_genesis_grant(empty: Empty) -> Non
     payload = json.loads(row["payload"])
     signature = payload.pop("signature")
     assert payload["run_id"] == row["run_id"] == done.run_id
-    assert payload["breakers"] == list(demo_catalogue().ids)
+    assert payload["breakers"] == list(demo_catalogue().everything)
     assert verify(empty.owner_key.public_key, canonical(payload), signature)
 
 
@@ -148,7 +149,28 @@ async def test_a_grown_catalogue_adds_open_breakers(empty: Empty) -> None:  # I4
     await empty.init()
     grown = Catalogue.build(("execution",), ("BTC-USD", "NEW-USD"), ())
     done = await empty.init(grown)
-    assert (done.genesis, done.seeded) == (False, ("instrument:NEW-USD",))
+    new = ("instrument:NEW-USD", *grown.switches_of(BreakerId("instrument:NEW-USD")))
+    assert (done.genesis, sorted(done.seeded)) == (False, sorted(new))
+
+
+async def test_an_upgrade_to_switches_bears_them_set(empty: Empty) -> None:  # I4, I18
+    """A platform from before there were any: its breakers go on as they are, its switches must be released."""
+    await empty.init()
+    line, catalogue = Line(empty.owner.redis_url), demo_catalogue()
+    keys = [key for name in catalogue.switches for key in (f"trip:{name}", f"breaker:{name}")]
+    await line.command("DEL", *keys)
+    connection = await asyncpg.connect(empty.owner.postgres_dsn)
+    await connection.execute("DELETE FROM breakers WHERE breaker_id = ANY ($1)", list(catalogue.switches))
+    done = await empty.init()
+    assert (done.genesis, set(done.seeded)) == (False, set(catalogue.switches))
+    rows = await connection.fetch(
+        "SELECT counter, state, document, redis_run_id FROM breakers WHERE breaker_id = ANY ($1)",
+        list(catalogue.switches),
+    )
+    assert {tuple(row) for row in rows} == {(1, "OPEN", None, done.run_id)}
+    assert {await line.command("GET", f"trip:{name}") for name in catalogue.switches} == {b"1"}
+    await connection.close()
+    await line.close()
 
 
 async def test_an_operator_gets_both_stores_and_an_entry(platform: Platform) -> None:

@@ -223,7 +223,7 @@ async def test_a_wrong_password_is_no_outage(platform: Platform) -> None:
 
 async def test_the_snapshot_of_a_fresh_platform(platform: Platform, store) -> None:
     desk = await store.snapshot()
-    assert set(desk.breakers) == set(platform.catalogue.ids)
+    assert set(desk.breakers) == set(platform.catalogue.everything)
     assert {row.state for row in desk.breakers.values()} == {"OPEN"}
     assert {row.counter for row in desk.breakers.values()} == {1}
     assert desk.lease is None

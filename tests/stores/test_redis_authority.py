@@ -238,7 +238,7 @@ async def test_counters_are_only_raised(authority: AuthorityRedis, owner: Line) 
 async def test_everything_is_read_at_once(authority: AuthorityRedis, desk: RedisDesk, owner: Line) -> None:
     await owner.command("SET", "gate:ack:plant", "ack")
     view = await authority.read_all()
-    assert view.counters == dict.fromkeys(desk.catalogue.ids, b"1")
+    assert view.counters == dict.fromkeys(desk.catalogue.everything, b"1")
     assert view.acks == {"plant": b"ack"}
     assert view.term == b"5"
     assert view.facts.durable

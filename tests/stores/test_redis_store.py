@@ -52,7 +52,7 @@ async def test_signed_documents_of_the_epoch_close(store: RedisStore, owner: Lin
     assert snapshot.run_id == run_id
     assert snapshot.legacy_ok
     assert abs((snapshot.server_time - snapshot.observed_at).total_seconds()) < 2
-    assert tuple(snapshot.readings) == desk.catalogue.ids
+    assert tuple(snapshot.readings) == desk.catalogue.everything
 
 
 async def test_a_trip_opens_what_stands_below(
@@ -108,8 +108,8 @@ async def test_what_did_not_change_is_the_same_object(
     await owner.command("INCR", f"trip:{BTC}")
     third = await store.snapshot()
     assert third.readings[BTC].state is State.OPEN
-    same = [name for name in desk.catalogue.ids if third.readings[name] is first.readings[name]]
-    assert set(same) == set(desk.catalogue.ids) - {BTC}
+    same = [name for name in desk.catalogue.everything if third.readings[name] is first.readings[name]]
+    assert set(same) == set(desk.catalogue.everything) - {BTC}
     assert third.effective[ETH] is first.effective[ETH]
     assert third.effective[BTC].halted_by == BTC
 

@@ -366,7 +366,7 @@ async def test_the_oldest_critical_that_nobody_acknowledged(platform: Platform, 
     assert await minutes() == 0
     async with platform.connection() as owner:
         insert_one = (
-            "INSERT INTO incidents (severity, status, source, title, opened_at)"
+            "INSERT INTO incidents (severity, status, source, title, alarm_at)"
             " VALUES ($1, $2, $3, 'x', clock_timestamp() - make_interval(mins => $4))"
         )
         for row in (("P2", "open", "slo", 90), ("P0", "open", "trip", 80), ("P1", "acknowledged", "slo", 70)):

@@ -1,0 +1,218 @@
+"""`cockpit incident …` against a running authority."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from cockpit.cli.answers import UsageFault
+from cockpit.cli.arguments import parse
+from cockpit.cli.incident_fields import clock_words, list_lines, story_lines
+from cockpit.cli.incidents import Which, which_incident
+from cockpit.domain.desk import IncidentRow
+from cockpit.domain.documents import rfc3339
+from cockpit.domain.incident_story import ActionItem, IncidentList, IncidentStory, StoryEvent
+from tests.cli.bastion import Bastion, manned
+from tests.cli.commands import NOTES, cockpit
+from tests.trading_platform import Platform
+
+BTC = "instrument:BTC-USD"
+OPEN = ("incident", "open", "--classification", "data_quality")
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
+    async with manned(platform) as bastion:
+        yield bastion
+
+
+async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
+    first = await bastion.run(*OPEN, "--severity", "sev2", "--title", "bars are  missing", "--breaker", BTC)
+    assert first.code == 0, first.document
+    incident = first.document["event_id"]
+    second = await bastion.run(
+        *OPEN, "--severity", "P3", "--title", "one bar was late", "--notes", "seen twice"
+    )
+    done = await bastion.run(
+        "incident", "merge", second.document["event_id"], "--into", incident, "--notes", NOTES
+    )
+    assert done.code == 0, done.document
+    done = await bastion.run("incident", "resolve", incident, "--notes", NOTES)
+    assert (done.code, done.document["outcome"]) == (4, "refused")
+    assert "Acknowledge it first" in done.document["message"]
+    for arguments in (
+        ("ack", incident, "--notes", NOTES),
+        ("assign", incident, "--to", "admin1"),
+        ("snooze", incident, "--until", rfc3339(datetime.now(UTC) + timedelta(hours=2))),
+        ("link", incident, "--breaker", "withdrawals"),
+        ("told", incident, "--audience", "team", "--notes", "in the channel"),
+        (
+            "action",
+            incident,
+            "--what",
+            "ask the vendor",
+            "--due",
+            rfc3339(datetime.now(UTC) + timedelta(days=2)),
+        ),
+    ):
+        done = await bastion.run("incident", *arguments)
+        assert done.code == 0, (arguments, done.document)
+    (item,) = (await bastion.run("incident", "show", incident)).document["incident"]["actions"]
+    assert (item["owner"], item["what"]) == ("operator1", "ask the vendor")
+    done = await bastion.run("incident", "done", incident, "--action", item["action_id"])
+    assert done.code == 0, done.document
+    listed = (await bastion.run("incident", "list")).document
+    (row,) = listed["incidents"]
+    assert (row["title"], row["severity"], row["sev"], row["owner"]) == (
+        "bars are missing",
+        "P1",
+        "SEV2",
+        "admin1",
+    )
+    assert (
+        row["breakers"] == [BTC, "withdrawals"]
+        and not row["overdue"]
+        and row["acknowledged_by"] == "operator1"
+    )
+    assert listed["counts"] == {"open": 0, "acknowledged": 1, "over": 1}
+    assert (await bastion.run("incident", "resolve", incident, "--notes", NOTES)).code == 0
+    assert (await bastion.run("incident", "list")).document["incidents"] == []
+    whole = (await bastion.run("incident", "list", "--all", "bar")).document["incidents"]
+    assert {each["status"] for each in whole} == {"resolved", "merged"}
+    shown = await cockpit(bastion.config, "incident", "show", incident)
+    assert shown.code == 0 and f"cause     {NOTES}" in shown.out and "[x] ask the vendor" in shown.out, (
+        shown.out
+    )
+    kinds = [
+        each["kind"]
+        for each in (await bastion.run("incident", "show", incident)).document["incident"]["events"]
+    ]
+    assert kinds == "opened took-over acknowledged assigned snoozed linked told action done resolved".split()
+
+
+async def test_the_runbooks_form_names_a_run(bastion: Bastion) -> None:
+    """`--ack-by` is understood and refused: who acknowledges is the login."""
+    async with bastion.platform.connection() as owner:
+        await owner.execute(
+            "INSERT INTO incidents (severity, title, source, dedup_key, run_id, run_incident)"
+            " VALUES ('P1', 'drift', 'run', 'run:r-1:inc-9', 'r-1', 'inc-9'),"
+            " ('P2', 'x', 'run', 'run:r-2:i', 'r-2', 'i')"
+        )
+        form = ("incident", "ack", "--run-id", "r-1", "--incident-id", "inc-9", "--notes", NOTES)
+        refused = await bastion.run(*form, "--ack-by", "somebody")
+        assert refused.code == 2 and "login" in refused.document["message"], refused.document
+        assert (await bastion.run(*form[:3], "r-9", *form[4:])).code == 4
+        done = await bastion.run(*form)
+        assert done.code == 0, done.document
+        by = await owner.fetchval("SELECT acknowledged_by FROM incidents WHERE run_id = 'r-1'")
+        assert by == "operator1"
+    listed = (await bastion.run("incident", "list", "--run-id", "r-1")).document["incidents"]
+    assert [each["run_incident"] for each in listed] == ["inc-9"]
+    noted = await bastion.run(
+        "incident", "note", "--run-id", "r-1", "--incident-id", "inc-9", "--notes", "ok"
+    )
+    assert noted.code == 0, noted.document
+    assert (
+        await bastion.run("incident", "note", incident_unknown(), "--notes", "ok", "--login", "monitor1")
+    ).code == 3
+
+
+def incident_unknown() -> str:
+    return str(uuid4())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("open", "--severity", "P9", "--classification", "other", "--title", "x"), "P9"),
+        (("open", "--severity", "P1", "--classification", "weather", "--title", "x"), "--classification"),
+        (("open", "--severity", "P1", "--classification", "other", "--title", " "), "title"),
+        (
+            ("open", "--severity", "P1", "--classification", "other", "--title", "x", "--breaker", "no"),
+            "breaker",
+        ),
+        (("ack", "x", "--notes", NOTES), "incident"),
+        (("ack", "--notes", NOTES), "name it once"),
+        (("ack", incident_unknown(), "--incident-id", "i", "--notes", NOTES), "name it once"),
+        (("ack", incident_unknown(), "--run-id", "r", "--notes", NOTES), "--incident-id"),
+        (("ack", incident_unknown(), "--notes", "short"), "20"),
+        (("note", incident_unknown(), "--notes", " "), "--notes"),
+        (("note", incident_unknown(), "--notes", "x" * 501), "--notes"),
+        (("link", incident_unknown()), "--breaker"),
+        (("told", incident_unknown(), "--audience", "press"), "--audience"),
+        (("snooze", incident_unknown(), "--until", "tomorrow"), "--until"),
+        (("list", "--count", "0"), "count"),
+        (("escalate", incident_unknown(), "--severity", "", "--notes", NOTES), "severity"),
+    ],
+)
+def test_wrong_input_is_one_line_that_says_what_would_be_right(
+    platform: Platform, arguments: tuple[str, ...], why: str
+) -> None:
+    from importlib import import_module
+
+    from cockpit.cli.run import _bad_input
+
+    invocation = parse(["incident", *arguments, "--config", str(platform.config), "--login", "operator1"])
+    module, _, function = invocation.command.run.partition(":")
+    with pytest.raises(_bad_input()) as fault:
+        import_module(f"cockpit.cli.{module}").__dict__[function](invocation.options)
+    assert why in str(fault.value) and "\n" not in str(fault.value)
+
+
+def test_an_id_alone_may_be_given_as_the_runbooks_option() -> None:
+    known = incident_unknown()
+    options = parse(["incident", "show", "--incident-id", known]).options
+    assert which_incident(options).__dict__ == Which(known, None).__dict__
+    with pytest.raises(UsageFault):
+        which_incident(parse(["incident", "show", "--incident-id", "inc-9"]).options)
+
+
+def row(**fields: object) -> IncidentRow:
+    facts = {
+        "incident_id": "i", "opened_at": NOW - timedelta(hours=3), "severity": "P1",
+        "classification": "other", "title": "feed is silent", "status": "open", "source": "manual",
+        "breaker_id": BTC, "owner": None,
+        "acknowledged_at": None, "acknowledged_by": None,
+    }  # fmt: skip
+    return IncidentRow(**{**facts, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "OVERDUE 2 h 45 min"),
+        ({"alarm_at": NOW - timedelta(minutes=5)}, "due in 10 min"),
+        ({"status": "acknowledged", "acknowledged_by": "admin1"}, "by admin1"),
+        ({"status": "resolved"}, "by nobody"),
+        ({"status": "acknowledged", "snoozed_until": NOW + timedelta(hours=1)}, "quiet until 13:00Z"),
+    ],
+)
+def test_how_a_clock_is_told(fields: dict[str, object], words: str) -> None:
+    assert clock_words(row(**fields), NOW) == words
+
+
+def test_lists_say_what_they_leave_out() -> None:
+    assert list_lines(IncidentList(NOW), ()) == ("No incident is unresolved.",)
+    assert list_lines(IncidentList(NOW, open_count=3), ()) == ("None is listed.",)
+    lines = list_lines(IncidentList(NOW, (row(),), open_count=3), (row(),))
+    assert lines[-1] == "… and 2 more unresolved ones." and "feed is silent" in lines[0]
+
+
+def test_a_story_in_lines() -> None:
+    story = IncidentStory(
+        NOW,
+        row(run_id="r-1", run_incident="i-1", merged_into="other", snoozed_until=NOW, breakers=("global",)),
+        (StoryEvent(1, NOW, "opened", "admin1", ""),),
+        (ActionItem("a", "x", "admin1", NOW, "admin1", NOW, None, None),),
+        cut=4,
+    )
+    lines = story_lines(story)
+    for said in ("run       r-1 i-1", "merged    into other", f"linked    {BTC}, global"):
+        assert said in lines
+    assert any(line.startswith("[ ] x (admin1, due ") for line in lines) and any(
+        "4 events" in line for line in lines
+    )

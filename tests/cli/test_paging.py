@@ -1,0 +1,230 @@
+"""`cockpit pager`, `cockpit pages`, and what `cockpit silence` refuses; tests/debian makes real silences."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cockpit.domain.breakers import GLOBAL
+from cockpit.domain.commands import Kind
+from tests.cli.bastion import Bastion, manned
+from tests.cli.commands import NOTES, ROOT, cockpit
+from tests.pager.outbox import Desk
+from tests.pager.receiver import Receiver, answers, receiving
+from tests.prometheus.server import free_port
+from tests.trading_platform import Platform
+
+ADD = ("silence", "add", "--minutes", "30", "--notes", NOTES, "--matcher", "breaker_id=instrument:BTC-USD")
+
+
+@pytest.fixture
+async def desk(platform: Platform) -> AsyncIterator[Desk]:
+    async with platform.connection() as owner:
+        yield Desk(platform, owner)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+BARE = """default_login = "operator1"
+evidence_url = "memory:///"
+[catalogue]
+components = ["execution"]
+[logins.operator1]
+postgres_dsn = "postgresql://operator1:x@127.0.0.1:9/x"
+"""
+
+
+def settings(folder: Path, text: str, base: str = BARE) -> Path:
+    """Settings with this `[paging]`; the bare ones name no store that answers."""
+    path = folder / "paging.toml"
+    path.touch(0o600)
+    path.write_text(f"{base}\n[paging]\n{text}\n")
+    return path
+
+
+async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receiver: Receiver) -> None:
+    config = desk.platform.config
+    before = await cockpit(config, "pages")
+    assert (before.code, before.out) == (0, "Every page is delivered.\n")
+    assert "No pager has ever run here" in before.err
+    grave = await desk.incident("P0", "It \x1b[31mburns")
+    receiver.default = answers("403 Forbidden", b"invalid_token")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": "/nonexistent",
+        "SLO_PAGING_ENABLED": "true",
+        "SLO_PAGING_WEBHOOK_URL": f"{receiver.url}/T0KEN-77",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cockpit", "pager", "--config", str(config)),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=ROOT,
+    )
+    try:
+        await receiver.until(1, timeout_s=20)
+        receiver.default = answers("200 OK")
+        fine = await desk.incident("P1")
+        await receiver.until(2)
+        await desk.settled()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    log = said.decode()
+    assert "this pager pages webhook" in log
+    assert "webhook given-up: it answered 403: invalid_token" in log
+    assert "T0KEN-77" not in log  # I27
+    assert receiver.received[0].path == "/T0KEN-77"
+
+    done = await cockpit(config, "pages", "--json", "--login", "monitor1")
+    found = done.document
+    assert (done.code, found["waiting"], found["failed"]) == (0, 0, 1)
+    assert found["pager"]["alive"] is False  # it has gone, and said so
+    (page,) = found["pages"]
+    assert (page["incident_id"], page["given_up"], page["next_attempt_at"]) == (str(grave), True, None)
+    assert page["last_error"] == "it answered 403: invalid_token"
+    assert "1 grave page(s) were REFUSED FOR GOOD" in done.err or "No pager" in done.err
+    table = await cockpit(config, "pages")
+    assert "GIVEN UP" in table.out
+    assert "\x1b" not in table.out + table.err  # I26
+    assert str(fine) not in table.out
+
+
+async def test_doctor_says_whether_anybody_is_paged(desk: Desk, receiver: Receiver) -> None:
+    async def lines(config: Path) -> list[str]:
+        done = await cockpit(config, "doctor")
+        return [line for line in done.out.splitlines() if " page" in line]
+
+    assert "none has ever run here" in (await lines(desk.platform.config))[0]
+    async with desk.platform.connection("pager") as pager:
+        await pager.execute("SELECT pager_sign('p', '{webhook}', 'critical', '{webhook: it answered 500}')")
+    found = await lines(desk.platform.config)
+    assert found[0].startswith("OK    pager: pages webhook, seen")
+    assert found[1].startswith("WARN  pager: webhook: it answered 500")
+    broken = await lines(
+        settings(desk.platform.folder, 'min_severity = "all"', desk.platform.config.read_text())
+    )
+    assert broken[0].startswith("BAD   pager: paging.min_severity: 'all' is neither")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "paging.enabled: not true"),
+        ("enabled = true", "and nobody to page"),
+        ('min_severity = "all"', "paging.min_severity: 'all' is neither critical nor warning"),
+    ],
+)
+async def test_a_pager_with_settings_that_page_nobody_says_so(tmp_path: Path, text: str, line: str) -> None:
+    done = await cockpit(settings(tmp_path, text), "pager")
+    assert (done.code, line in done.err) == (2, True), done.err
+
+
+async def test_bad_paging_settings_stop_no_trip(platform: Platform) -> None:
+    """Somebody else's variable must not keep a person from halting. # I6"""
+    from tests.cli.commands import trip_arguments
+
+    env = {"SLO_PAGING_MIN_SEVERITY": "nonsense", "SLO_PAGING_WEBHOOK_URL": "s3cr3t"}
+    done = await cockpit(platform.config, *trip_arguments("instrument:BTC-USD"), env=env)
+    assert done.code == 0, done.err
+    assert "SLO_PAGING_" in done.err
+    assert "s3cr3t" not in done.err  # I27
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("silence", "add", "--minutes", "5", "--notes", NOTES), "--matcher"),
+        ((*ADD, "--matcher", "x"), "has no ="),
+        (("silence", "add", "--minutes", "1441", *ADD[4:]), "minutes"),
+        (("silence", "add", "--minutes", "0", *ADD[4:]), "minutes"),
+        (("silence", "add", "--minutes", "5", "--notes", "short", *ADD[6:]), "notes"),
+        ((*ADD[:-1], "alertname=~.*"), "match everything"),
+        (ADD, "paging.alertmanager_url: missing"),
+        (("silence", "expire", "x", "--notes", NOTES), "is not an id"),
+        (("silence",), "silence list or silence add or silence expire"),
+    ],
+)
+async def test_a_silence_that_cannot_be_understood(
+    tmp_path: Path, arguments: tuple[str, ...], why: str
+) -> None:
+    done = await cockpit(settings(tmp_path, ""), *arguments, "--json")
+    assert (done.code, why in done.err) == (2, True), done.err
+
+
+async def test_nobody_answers(tmp_path: Path) -> None:
+    config = settings(tmp_path, f'alertmanager_url = "http://user:s3cr3t@127.0.0.1:{free_port()}"')
+    for arguments in (("silence", "list"), (*ADD, "--yes")):
+        done = await cockpit(config, *arguments, "--json")
+        assert (done.code, "Alertmanager is unreachable" in done.err) == (5, True), done.err
+        assert "s3cr3t" not in done.err + done.out  # I27
+
+
+@pytest.mark.parametrize(
+    ("conduct", "code"),
+    [
+        (answers("200 OK", b"no JSON"), 5),
+        (answers("200 OK", b'{"a": 1}'), 5),
+        (answers("200 OK", b'[{"labels": 1}]'), 5),
+        (answers("302 Found", location="http://127.0.0.1:9/"), 5),
+        (answers("500 Oops"), 5),
+        (answers("400 Bad Request", b'"bad \x1b[31m matcher"'), 2),
+    ],
+)
+async def test_something_else_answers(tmp_path: Path, receiver: Receiver, conduct: object, code: int) -> None:
+    receiver.default = conduct  # type: ignore[assignment]
+    config = settings(tmp_path, f'alertmanager_url = "{receiver.url}"')
+    done = await cockpit(config, *ADD, "--yes", "--json")
+    assert done.code == code, done.err
+    assert "\x1b" not in done.err  # I26
+
+
+async def test_a_silence_that_is_not_made_is_not_called_done(platform: Platform, receiver: Receiver) -> None:
+    """It is recorded; then Alertmanager fails. # I25"""
+    nothing = answers("200 OK", b"[]")
+    with platform.config.open("a") as config:
+        config.write(f'\n[paging]\nalertmanager_url = "{receiver.url}"\n')
+    async with manned(platform) as bastion:
+        receiver.default = nothing
+        receiver.script.extend([nothing, nothing, answers("500 Oops")])
+        done = await bastion.run(*ADD, "--yes")
+        assert (done.code, done.document["outcome"]) == (5, "refused"), done.document
+        assert "recorded, and nothing is silenced" in done.document["message"]
+        assert done.document["silence_id"] is None
+        assert done.document["audit_seq"] is not None
+        await _refused(bastion)
+
+
+async def _refused(bastion: Bastion) -> None:
+    """What the authority itself refuses to record, whoever asks past the command line."""
+    from tests.authority.desk import Desk as Asking
+
+    asking = Asking(bastion.platform, bastion.platform.settings, bastion.venue)
+    try:
+        for reason, target in (
+            ("add", '1441 a="b"'),
+            ("add", 'a="b"'),
+            ("add", "5 "),
+            ("add", '5 a="\x1b[31m"'),
+            ("add", "5 " + "x" * 3_000),
+            ("expire", "../x"),
+            ("other", '5 a="b"'),
+        ):
+            row = await asking.ask(Kind.SILENCE, GLOBAL, reason=reason, target=target)
+            assert (row.status, row.code) == ("refused", "malformed"), (reason, target, row)
+        row = await asking.ask(Kind.SILENCE, GLOBAL, "monitor1", reason="add", target='5 a="b"')
+        assert row.status == "denied"
+    finally:
+        await asking.close()

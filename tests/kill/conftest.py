@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from tests.kill.ground import Ground, ground_on
+from tests.trading_platform import Platform
+
+
+@pytest.fixture
+def platform_limits() -> Mapping[str, object]:
+    return {"reset_interval_s": 2, "quiet_period_s": 1, "run_deadline_s": 20}
+
+
+@pytest.fixture
+async def ground(platform: Platform) -> AsyncIterator[Ground]:
+    async with ground_on(platform) as made:
+        yield made

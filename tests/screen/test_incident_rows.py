@@ -1,0 +1,415 @@
+"""Lines of panel 3 and of the first-five-minutes page, without a terminal or a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cockpit.domain.desk import IncidentRow, PageRow, Paging
+from cockpit.domain.incident_story import IncidentList
+from cockpit.domain.incidents import Change
+from cockpit.domain.reasons import Reason
+from cockpit.domain.triage_facts import Part
+from tests.screen.incident_pages import (
+    BOOK,
+    ID,
+    OTHER,
+    acked,
+    ago,
+    ill,
+    minutes,
+    page,
+    reconciled,
+    row,
+    run_view,
+    runs,
+    story,
+    unread,
+)
+from tests.screen.objective_boards import EXECUTION, NOW, board, desk
+from tests.screen.test_text_from_outside import HOSTILE
+from widgets.board import Board
+from widgets.incident_clocks import ack_clock, clock_words, severity_words, state_words
+from widgets.incident_forms import (
+    FORMS,
+    ChangeDraft,
+    change_wish,
+    form_fault,
+    linked_breakers,
+    parse_until,
+    trip_proposal,
+)
+from widgets.incident_rows import (
+    ORDERS,
+    incident_details,
+    incident_heading,
+    incident_line,
+    ordered,
+    page_words,
+    status_lines,
+)
+from widgets.line import Line, text_of, width
+from widgets.minutes_facts import read_words, title_entries
+from widgets.minutes_page import more_lines, page_entries
+from widgets.minutes_steps import actionable
+
+EXPIRY_S = 1_800
+NOTES = "the venue's feed has come back"
+
+
+def said(lines: Sequence[Line]) -> str:
+    return "\n".join(text_of(line) for line in lines)
+
+
+def shown(found: object, cells: int = 79, **changes: object) -> str:
+    """The page's text."""
+    made = page(found, **changes)  # type: ignore[arg-type]
+    entries = page_entries(board(), made, BOOK, cells)
+    assert len({entry.key for entry in entries}) == len(entries)
+    assert all(width(entry.line) <= cells for entry in entries), said([each.line for each in entries])
+    return said([entry.line for entry in entries])
+
+
+# -- clocks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("incident", "words", "style"),
+    [
+        (row("P0", 30), "ack in 4:30", "warn"),
+        (row("P1", 60), "ack in 14:00", ""),
+        (row("P1", 899), "ack in 0:01", "warn"),
+        (row("P1", 900), "overdue 0 s", "bad"),
+        (row("P0", 480), "overdue 3 min", "bad"),
+        (row("P2", 60), "ack in 59 min", ""),
+        (row("P3", 60), "ack in 2 d", ""),  # a Saturday: Monday at 17:00
+        (acked(30), "by admin1", "dim"),
+        (acked(1_560), "lapses 4:00", "warn"),
+        (acked(1_800), "ack LAPSES", "bad"),
+        (acked(1_800, last_event_at=ago(10)), "by admin1", "dim"),
+        (acked(9_000, "P2"), "by admin1", "dim"),  # only critical ones lapse
+        (row(status="resolved"), "", "dim"),
+    ],
+)
+def test_the_clock_of_an_acknowledgement(incident: IncidentRow, words: str, style: str) -> None:
+    assert ack_clock(incident, NOW, EXPIRY_S) == (words, style)
+
+
+@pytest.mark.parametrize(
+    ("incident", "words"),
+    [
+        (row(), "■ OPEN"),
+        (row(acknowledged_at=ago(9)), "■ OPEN AGAIN"),
+        (acked(), "◐ ACKED"),
+        (acked(snoozed_until=ago(-60)), "z SNOOZED"),
+        (acked(snoozed_until=ago(60)), "◐ ACKED"),
+        (row(status="resolved", snoozed_until=ago(-60)), "● RESOLVED"),
+        (row(status="merged"), "○ MERGED"),
+        (row(status="\x1b[2Jodd"), "? \N{REPLACEMENT CHARACTER}[2Jodd"),
+    ],
+)
+def test_the_state_in_words(incident: IncidentRow, words: str) -> None:
+    assert state_words(incident, NOW)[0] == words
+
+
+def test_clocks_in_sentences() -> None:
+    assert clock_words(row("P0", 480), NOW, EXPIRY_S) == (
+        "to be acknowledged by 03:13 UTC: overdue 3 min",
+        "bad",
+    )
+    assert "it needs it again" in clock_words(row(acknowledged_at=ago(9)), NOW, EXPIRY_S)[0]
+    assert "lapses in 29 min unless something happens" in clock_words(acked(30), NOW, EXPIRY_S)[0]
+    assert clock_words(acked(1_900), NOW, EXPIRY_S)[1] == "bad"
+    assert clock_words(row(status="merged"), NOW, EXPIRY_S) == ("never acknowledged", "dim")
+    assert severity_words(row("P3")) == "P3/SEV3" and severity_words(row("P0")) == "P0/SEV1"
+    assert severity_words(row("odd")) == "odd"
+
+
+# -- the list ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cells", [79, 80, 109, 110, 119, 200])
+def test_a_row_fills_its_columns_exactly(cells: int) -> None:
+    assert width(incident_heading(cells)) == cells + 1
+    for text in ("bars are late", *HOSTILE):
+        incident = row(title=text, owner=text, classification=text, breakers=(text,), slos=(text,))
+        line = incident_line(incident, NOW, EXPIRY_S, cells)
+        assert width(line) == cells
+        details = incident_details(board(), replace(incident, source=text, run_id=text), NOW, cells)
+        assert all(width(each) <= cells for each in details)
+
+
+def test_order_and_what_is_over() -> None:
+    rows = [
+        row("P2", 10, incident_id="new"), row("P2", 90, incident_id="old", owner="b"),
+        row("P0", 5, incident_id="worst", owner="a"), acked(incident_id="acked"),
+        row("P0", 1, incident_id="over", status="resolved"),
+    ]  # fmt: skip
+    assert ordered(rows, ORDERS[0]) == ("worst", "old", "new", "acked", "over")
+    assert ordered(rows, ORDERS[1]) == ("worst", "new", "old", "acked", "over")
+    assert ordered(rows, ORDERS[2]) == ("new", "worst", "acked", "old", "over")
+
+
+def listed(*rows: IncidentRow, **changes: object) -> Board:
+    found = IncidentList(NOW, rows, (), len(rows), 0, 0)
+    return replace(board(), **({"incidents": found, "incidents_at": 100.2} | changes))  # type: ignore[arg-type]
+
+
+def test_the_status_counts_all_and_says_what_is_not_listed_and_old() -> None:
+    seen = listed(row("P0", 480), row("P1", 1, snoozed_until=ago(-60)))
+    text = said(status_lines(seen, "most urgent first", 79))
+    assert "2 open" in text and "1 OVERDUE" in text and "1 snoozed" in text and "STALE" not in text
+    assert seen.incidents is not None
+    cut = replace(seen, incidents=replace(seen.incidents, open_count=10_002))
+    assert "10,000 more not listed" in said(status_lines(cut, "", 79))
+    old = replace(seen, monotonic=109.0, incidents_error="no answer")
+    text = said(status_lines(old, "", 79))
+    assert "STALE: read 8 s ago" in text and "UNREADABLE now: no answer" in text
+    assert "reading…" in said(status_lines(board(), "", 79))
+    assert "UNREADABLE: gone" in said(status_lines(replace(board(), incidents_error="gone"), "", 79))
+
+
+def test_the_clock_is_the_databases_and_goes_on_between_readings() -> None:
+    """This machine's clock may say anything."""
+    for wrong in (timedelta(days=9), timedelta(days=-9)):
+        seen = replace(listed(row("P0", 290)), now=NOW + wrong)
+        assert "OVERDUE" not in said(status_lines(seen, "", 79))
+        assert "1 OVERDUE" in said(status_lines(replace(seen, monotonic=115.2), "", 79))
+
+
+def test_what_became_of_the_pages() -> None:
+    def words(**changes: object) -> tuple[str, str]:
+        paging = Paging(1.0, True, ("pagerduty",), 0, 0)
+        seen = replace(board(), desk=desk(paging=replace(paging, **changes)))  # type: ignore[arg-type]
+        return tuple(page_words(seen, row()))  # type: ignore[return-value]
+
+    waits = PageRow(ID, "trigger", "P1", "t", "pagerduty", 2, NOW, NOW, "503", False)
+    assert words() == ("nothing waits or failed", "dim")
+    assert words(receivers=()) == ("nobody is paged: paging is off", "warn")
+    assert words(delivered={ID: NOW}) == ("delivered 03:16", "good")
+    assert words(rows=(waits,)) == ("waiting for pagerduty, 2 tries: 503", "warn")
+    assert words(rows=(waits,), alive=False)[0].endswith("NO PAGER RUNS")
+    assert words(rows=(replace(waits, given_up=True),)) == ("FAILED at pagerduty: 503", "bad")
+    assert words(rows=(replace(waits, incident_id="other"),))[1] == "dim"
+    assert page_words(board(), row()).style == "unknown"
+
+
+# -- forms -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30 min", 1_800), ("30min", 1_800), ("2 h", 7_200), ("45s", 45), ("03:40", 1_440), ("03:10", 86_040),
+     ("2026-11-21 04:16", 3_600)],
+)  # fmt: skip
+def test_the_end_of_a_snooze(text: str, seconds: int) -> None:
+    assert parse_until(text, NOW) == NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "30 weeks", "25:00", "-1 h"])
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match="write 30 min"):
+        parse_until(text, NOW)
+
+
+def fault(change: Change, incident: IncidentRow | None = None, **draft: str) -> str | None:
+    seen = listed(incident or row(), acked(incident_id="other", severity="P2"))
+    return form_fault(FORMS[change], ChangeDraft(**draft), incident or row(), seen, NOW)
+
+
+def test_what_a_form_still_needs() -> None:
+    assert "20 are needed" in (fault(Change.ACKNOWLEDGE) or "")
+    assert fault(Change.ACKNOWLEDGE, notes=NOTES) is None
+    assert "cause have 0" in (fault(Change.RESOLVE) or "")
+    assert fault(Change.NOTE, notes=" ") == "write the note"
+    assert fault(Change.NOTE, notes="x") is None
+    assert "choose one" in (fault(Change.ASSIGN) or "")
+    assert fault(Change.ASSIGN, picked="admin1") is None
+    assert fault(Change.ASSIGN, picked="admin1", notes="a\x07b") is not None
+    assert "until: write" in (fault(Change.SNOOZE) or "")
+    assert fault(Change.SNOOZE, text="25 h") == "nothing is snoozed for more than 24 h"
+    assert fault(Change.SNOOZE, text="2 h") is None
+    assert fault(Change.MERGE, picked="other", notes=NOTES) == "the other one is only P2, and this one P1"
+    assert "item: write one line" in (fault(Change.ACTION) or "")
+    assert "200 are kept" in (fault(Change.ACTION, text="x" * 201) or "")
+    assert "control" in (fault(Change.ACTION, text="a\x1bb") or "")
+    assert "500 are kept" in (fault(Change.NOTE, notes="x" * 501) or "")
+
+
+def test_what_is_asked_for() -> None:
+    seen = listed(row())
+    wish = change_wish(FORMS[Change.ACKNOWLEDGE], ChangeDraft(notes=f" {NOTES}  "), row(), seen, NOW)
+    assert (wish.request, wish.incident_id, wish.notes, wish.breaker_id) == (None, ID, NOTES, EXECUTION)
+    for change, draft, target in (
+        (Change.ASSIGN, ChangeDraft("admin2"), '"owner": "admin2"'),
+        (Change.ESCALATE, ChangeDraft("P0"), '"severity": "P0"'),
+        (Change.SNOOZE, ChangeDraft(text="1 h"), '"until": "2026-11-21T04:16:00'),
+        (Change.MERGE, ChangeDraft("other"), '"into": "other"'),
+        (Change.TOLD, ChangeDraft("team"), '"audience": "team"'),
+        (Change.ACTION, ChangeDraft(text=" mend  it"), '"title": "mend it"'),
+    ):
+        asked = change_wish(FORMS[change], draft, row(breaker_id="gone"), seen, NOW)
+        assert asked.request is not None and target in asked.request.target()
+        assert asked.breaker_id == "global"
+
+
+def test_what_may_be_linked_and_what_a_trip_is_proposed_with() -> None:
+    assert linked_breakers("component:execution, global component:execution", board()) == (
+        EXECUTION,
+        "global",
+    )
+    for bad in ("component:none", "nonsense"):
+        with pytest.raises(ValueError, match="no breaker here"):
+            linked_breakers(bad, board())
+    assert trip_proposal(row()) == (Reason.DATA_INTEGRITY, "incident P1 00000000: bars are late")
+    assert trip_proposal(row(classification="latency"))[0] is Reason.LATENCY
+    assert trip_proposal(row(classification="odd"))[0] is Reason.OTHER
+
+
+# -- the page ----------------------------------------------------------------------------------------------
+
+
+def test_the_triage_list_when_all_is_well() -> None:
+    text = shown(minutes(acked()))
+    order = [
+        "gateway",
+        "halted",
+        "last SLO",
+        "ack",
+        "recon",
+        "quality",
+        "changes",
+        "class",
+        "next",
+        "PLAYBOOK",
+    ]
+    assert [name for name in order if name in text] == order
+    assert [text.index(f" {name}") for name in order] == sorted(text.index(f" {name}") for name in order)
+    assert "✓ trading, nothing is halted · healthy: ok, feed 0.4 s old · 0 s ago" in text
+    assert "✓ all clean: order 1, position 1, ledger 1 · 20 s ago" in text
+    assert "✓ clean: 0 errors, 0 stale warnings · 40 s ago" in text
+    assert "gateway 2.1 deployed by ci" in text and "✗" not in text.split("PLAYBOOK")[0].replace(
+        "class    ✗", ""
+    )
+
+
+def test_the_triage_list_when_nothing_is() -> None:
+    text = shown(ill())
+    assert "✗ HALTED: kill switch until 04:12 · NOT HEALTHY: feed stale" in text
+    assert "component:execution" in text and "✗ data-feed BREACHED (critical): 97 against 99.9" in text
+    assert "✗ order: BTC-USD 2 differ · ledger 7 behind" in text
+    assert "? position: BTC-USD unknown" in text and "? ledger: no run is known" in text
+    assert "✗ breach: 3 errors, 1 stale warnings · STALE, 15 min old" in text
+    assert "✓ data_quality, and it looks like it" in text
+    assert "next     1/6 acknowledge it" in text
+    assert "✗ 30 daily bars of each symbol: BTC-USD has 12 of 30" in text
+    assert "? UNREADABLE: a clean data-quality cycle since: no answer" in text
+
+
+def test_what_could_not_be_read_is_never_good() -> None:  # I25
+    text = shown(unread(), story=None, story_fault="no answer", playbooks=(), playbooks_fault="damaged")
+    triage = text.split("PLAYBOOK")[0]
+    assert triage.count("no answer in 3 s") >= 9
+    assert "✓" not in triage
+    entries = page_entries(board(), page(playbooks=(), playbooks_fault="damaged"), None, 79)
+    assert "UNREADABLE: damaged" in said([each.line for each in entries])
+    head = title_entries(board(), page(unread()), NOW, 79)
+    assert "UNREADABLE" in said([each.line for each in head])
+
+
+def test_the_whole_page_says_when_it_is_old() -> None:  # I25
+    made = page()
+    assert read_words(made, 103.0, None) == ("read 3 s ago", "dim")
+    assert read_words(made, 120.0, None) == ("STALE: all of it is 20 s old", "bad")
+    assert read_words(made, 120.0, "gone")[0].startswith("UNREADABLE now: gone")
+    late = replace(board(), monotonic=130.0)
+    text = said([each.line for each in page_entries(late, made, BOOK, 79)])
+    assert "· STALE, 30 s old" in text
+
+
+def test_steps_tick_themselves_and_have_digits_where_they_can_be_run() -> None:
+    text = shown(ill())
+    assert "PLAYBOOK Market data is late" in text and "p: 1 more" in text
+    assert "  1 ✗ Do own-it. [acknowledge] (due 03:30:00)" in text
+    assert "    · Do evidence. `cockpit incident bundle ID` makes it" in text
+    assert "  2 ✓ Do stop. [trip] (kill switch until 04:12)" in text
+    assert "    · Do by-hand. (The feed is switched at the gateway.)" in text
+    assert [each.step_id for each in actionable(BOOK)] == ["own-it", "stop"]
+    assert "1 ✓ Do own-it." in shown(ill(acked()))
+    assert "2 ? Do stop. [trip] (no answer in 3 s)" in shown(unread())
+    turned = page_entries(board(), page(), OTHER, 79)
+    assert "Anything else · p: 1 more · chosen by hand" in said([each.line for each in turned])
+
+
+def test_who_was_told_the_items_and_the_timeline() -> None:
+    text = shown(minutes(), cells=110)
+    assert "✓ team         told 03:06 by operator1" in text
+    assert "✗ stakeholders due in 39 min" in text and "✓ on-call" in text
+    assert "COMMUNICATION o records who was told" in text
+    assert "? " not in text.split("PAGES")[1].split("ACTION")[0]
+    assert "✗ trigger of 02:56: pagerduty 02:56:10 · chat FAILED: 400 bad hook" in text
+    assert "ACTION ITEMS 1 to do" in text and "to do, due 03:15, OVERDUE 1 min" in text
+    assert text.index("03:06:00 told") < text.index("02:56:00 opened")
+    late = shown(minutes(), story=story(row(seconds=4_000), events=()), cells=110)
+    assert "COMMUNICATION 2 overdue" in late and "OVERDUE" in late
+    untaken = replace(story().pages[0], deliveries=())
+    assert "? trigger of 02:56: no pager has taken it yet" in shown(minutes(), story=story(pages=(untaken,)))
+    assert "ACTION ITEMS none yet" in shown(minutes(), story=story(actions=(), pages=()))
+    calm = story(row("P3", 100), events=(), pages=())
+    assert "· on-call      not needed at this severity" in shown(minutes(), story=calm)
+
+
+def test_a_deadline_passes_between_two_readings() -> None:
+    made = page(story=story(row(seconds=899), events=()))
+    for monotonic, words in ((100.2, "team         due in 0:00"), (104.0, "team         OVERDUE 3 s")):
+        entries = page_entries(replace(board(), monotonic=monotonic), made, BOOK, 79)
+        assert words in said([each.line for each in entries])
+
+
+def test_lines_of_a_file_that_claim_one_place_stay_two() -> None:
+    view = run_view()
+    file = view.files["incident_events.jsonl"]
+    twice = replace(file, lines=(file.lines[0], replace(file.lines[1], place=file.lines[0].place)))
+    text = shown(minutes(run=Part(replace(view, files={"a": twice}), ago(2))))
+    assert "line 0" in text and "line 1" in text
+
+
+def test_a_long_story_is_cut_and_says_so() -> None:
+    events = tuple(replace(story().events[0], event_id=n) for n in range(300))
+    text = shown(minutes(), story=story(events=events, cut=12), cells=110)
+    assert "312 events, newest first, UTC · 12 between the first and the rest are left out" in text
+
+
+def test_the_tail_of_a_run_folder_counts_bad_lines() -> None:
+    text = shown(minutes(run=Part(run_view(), ago(2))))
+    assert "RUN FOLDER run-1 · 2 s ago · claims of who may write it · 2 BAD LINES" in text
+    assert "2 bad, newest f:77 not JSON" in text and "line 7" in text and "line 2" not in text
+    assert "UNREADABLE: ops_slo_events.jsonl: permission denied" in text
+    assert "RUN FOLDER there is none" in shown(minutes(run=Part(run_view(run_id="", files={}), ago(2))))
+    assert "UNREADABLE: away" in shown(minutes(run=Part(run_view(faults=("away",)), ago(2))))
+
+
+def test_enter_shows_all_of_a_line() -> None:
+    entries = {each.key: each for each in page_entries(board(), page(ill()), BOOK, 79)}
+    assert "o-1, o-2" in said(more_lines(entries["recon-order"], 79))
+    assert "audit entry 41" in said(more_lines(entries["event-1"], 79))
+    assert more_lines(entries["pages"], 79) == [entries["pages"].line]
+
+
+def test_recovery_says_why_there_is_none() -> None:
+    assert "none: what it is classified as has none" in shown(minutes())
+    assert "none: it is over" in shown(minutes(row(status="resolved")))
+
+
+@pytest.mark.parametrize("cells", [40, 79, 119])
+@pytest.mark.parametrize("text", HOSTILE, ids=["markup", "escapes", "bidi", "wide", "combining", "long"])
+def test_text_from_outside_keeps_the_width(text: str, cells: int) -> None:  # I26
+    bad = replace(reconciled("order", text), symbol=text, ids=(text,), mismatches=1)
+    found = replace(ill(row(title=text, owner=text)), orders=runs("order", bad))
+    events = (replace(story().events[0], kind=text, actor=text, notes=text, details={text: [text]}),)
+    told = story(row(title=text), events=events)
+    text_of_page = shown(found, cells, story=told)
+    assert text_of_page

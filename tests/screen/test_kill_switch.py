@@ -1,0 +1,236 @@
+"""The kill switch by keys, with an authority and a plant that trades, on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from cockpit.domain.breakers import GLOBAL, Scope, switch_of
+from cockpit.domain.commands import Kind
+from cockpit.domain.desk import KillRow, KillStepRow
+from cockpit.domain.documents import Epoch
+from cockpit.domain.kill import KillProgress, KillReport, Residual, Step, StepOutcome, StepState
+from cockpit.domain.states import State
+from tests.authority.desk import NOTES
+from tests.kill.ground import Ground, ground_on, rest
+from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.objective_boards import desk as some_desk
+from tests.screen.test_rows import NOW
+from tests.screen.test_rows import board as some_board
+from tests.screen.test_text_from_outside import HOSTILE
+from tests.trading_platform import Platform
+from widgets.banner import banner
+from widgets.header import header
+from widgets.kill_dialogs import KillDialog, KillView, ReviewDialog, UnfinishedDialog
+from widgets.kill_words import report_lines, row_lines
+from widgets.left_behind import left_behind
+from widgets.line import text_of
+from widgets.pick_dialogs import ApproveDialog
+from widgets.views import AskDialog
+
+WHY = "the venue fills at prices that no market has"
+FINDINGS = "the venue has mended its prices, both sides agree"
+
+
+@pytest.fixture
+def platform_limits() -> Mapping[str, object]:
+    return {"reset_interval_s": 2, "quiet_period_s": 1, "run_deadline_s": 20}
+
+
+@pytest.fixture
+async def ground(platform: Platform) -> AsyncIterator[Ground]:
+    async with ground_on(platform) as made:
+        url = str(made.trading.http.base_url)
+        platform.settings = replace(platform.settings, gateway_url=url, gateways=("plant",))
+        yield made
+
+
+def focus(screen: Cockpit) -> str | None:
+    return screen.app.focused.id if screen.app.focused else None
+
+
+async def begin(screen: Cockpit) -> None:
+    """From the panel to the running kill switch."""
+    await screen.press("ctrl+k")
+    await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and screen.app.screen.ready)
+    assert focus(screen) == "cancel"
+    await screen.press("tab")
+    await screen.type(WHY)
+    await screen.press("tab")
+    await screen.type("KILL")
+    await screen.shows("ctrl+s halts everything, cancels and flattens NOW")
+    await screen.press("ctrl+s")
+
+
+async def test_from_the_key_to_flat_and_through_its_review(ground: Ground, size: tuple[int, int]) -> None:
+    """Typed, run, proved FLAT, reviewed by one safety-admin, approved by another."""
+    await ground.load()
+    async with cockpit(ground.platform, "admin1", size) as screen:
+        await screen.shows("safety-admin", "● ALL TRADING")
+        await screen.press("ctrl+k")
+        await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and screen.app.screen.ready)
+        await screen.shows("1 trips global", "enforce it: plant", "open orders", "4 positions, exposure")
+        await screen.press("ctrl+s")
+        assert "not yet: notes have 0 characters" in screen.top()
+        await screen.press("tab")
+        await screen.type(WHY)
+        await screen.press("ctrl+s")
+        assert "not yet: type KILL to confirm" in screen.top()
+        assert await ground.desk.state(GLOBAL) is State.CLOSED
+        await screen.press("escape")
+        assert "NOTHING HALTED. esc again leaves" in screen.top()
+        await screen.press("escape")
+        await begin(screen)
+        await screen.until(lambda: isinstance(screen.app.screen, KillView))
+        await screen.shows(
+            "✓ 1 trip global", "✓ 2 gateways enforce it", "FLAT: no open order and no position"
+        )
+        assert not ground.plant.venue.resting
+        await screen.shows("KILL REVIEW", "KILL SWITCH of")
+        await screen.press("escape", "h")
+        await screen.shows("the kill switch of", "has no approved review yet")
+        await screen.press("ctrl+k", "r")
+        await screen.until(lambda: isinstance(screen.app.screen, ReviewDialog) and screen.app.screen.ready)
+        assert focus(screen) == "cancel"
+        await screen.press("tab")
+        await screen.type(FINDINGS)
+        await screen.press("ctrl+s")
+        await screen.shows("waits for a second person's approval: the review of the kill switch")
+    async with cockpit(ground.platform, "admin2", size) as screen:
+        await screen.shows("REVIEW AWAITS A SECOND SAFETY-ADMIN")
+        await screen.press("A")
+        await screen.until(lambda: isinstance(screen.app.screen, ApproveDialog) and screen.app.screen.ready)
+        await screen.shows("REVIEW OF THE KILL SWITCH", "reported FLAT", FINDINGS, "covers this review")
+        await screen.press("ctrl+s")
+        await screen.until(lambda: "KILL" not in screen.text().split("\n")[0])
+        await screen.until(lambda: screen.app.board.desk is not None and not screen.app.board.desk.kills)
+    async with ground.platform.connection() as owner:
+        found = await owner.fetchrow("SELECT reviewed_by, approved_by, review FROM kill_switches")
+        assert tuple(found) == ("admin1", "admin2", FINDINGS)
+
+
+async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> None:  # I15, I17, F12
+    """Orders of a symbol in HARD_HALT are trapped; esc leaves it running; g goes on once they are freed."""
+    await ground.load()
+    hard, cancels = (switch_of(scope, "BTC-USD") for scope in (Scope.HARD_HALT, Scope.CANCEL_ONLY))
+    await ground.desk.trip(hard, "admin1")
+    order = rest(ground, "BTC-USD", next(iter(ground.plant.venue.resting.values())).side)
+    async with cockpit(ground.platform, "admin1") as screen:
+        await screen.shows("HALTED by hard_halt:BTC-USD")
+        await begin(screen)
+        await screen.until(lambda: isinstance(screen.app.screen, KillView))
+        await screen.press("escape")
+        assert not isinstance(screen.app.screen, KillView)
+        await screen.shows("KILL RUNNING", "KILL SWITCH RUNNING HERE")
+        await screen.press("ctrl+q")
+        await screen.until(lambda: isinstance(screen.app.screen, AskDialog) and screen.app.screen.ready)
+        await screen.shows("The KILL SWITCH runs in this cockpit", "ctrl+k on any")
+        await screen.press("escape", "ctrl+k")
+        await screen.shows(
+            "LEFT AT THE VENUE, each with the reason", order, "HARD_HALT", "NOT FLAT", timeout_s=40
+        )
+        await screen.shows("g goes on", "KILL UNFINISHED", timeout_s=40)
+        assert "FLAT: no open" not in screen.text()
+        assert await ground.desk.state(GLOBAL) is State.OPEN
+        await ground.desk.trip(cancels, "admin1")
+        for switch in (hard, cancels):
+            assert (await ground.desk.ask(Kind.RELEASE, switch, "admin1", target="OPS-1")).status == "done"
+        await screen.press("g")
+        await screen.shows("FLAT: no open order and no position", timeout_s=40)
+
+
+async def test_what_another_cockpit_left_is_shown_and_gone_on_with(
+    ground: Ground, size: tuple[int, int]
+) -> None:
+    """One died after its trip: its banner stands on every screen, and Go on ends it under its own id."""
+    await ground.load()
+    switch = ground.begin("admin1")
+    running = switch.run()
+    await anext(running)
+    await running.aclose()  # type: ignore[attr-defined]
+    async with cockpit(ground.platform, "operator1", size) as looks_on:
+        await looks_on.shows("KILL UNFINISHED", "KILL SWITCH UNFINISHED: begun")
+        await looks_on.press("ctrl+k")
+        await looks_on.shows("kill switch: operator1 (operator-act) lacks KILL_SWITCH on global")
+    async with cockpit(ground.platform, "admin2", size) as screen:
+        await screen.shows("KILL SWITCH UNFINISHED", "by admin1")
+        await screen.press("ctrl+k")
+        await screen.until(
+            lambda: isinstance(screen.app.screen, UnfinishedDialog) and screen.app.screen.ready
+        )
+        await screen.shows("✓ 1 trip global", NOTES, "NOT FLAT as far as was reported")
+        assert focus(screen) == "cancel"
+        await screen.press("up", "up", "enter")
+        await screen.until(lambda: isinstance(screen.app.screen, KillView))
+        await screen.shows("FLAT: no open order and no position", timeout_s=20)
+        assert screen.app.board.kill is not None
+        assert screen.app.board.kill.report.kill_id == switch.kill_id
+    async with ground.platform.connection() as owner:
+        denied = "SELECT count(*) FROM audit_log WHERE user_id = 'operator1' AND action LIKE '%DENIED%'"
+        assert await owner.fetchval(denied) == 1
+        assert await owner.fetchval("SELECT count(*) FROM kill_switches") == 1
+
+
+# -- pure words --
+
+
+def report(*residuals: Residual, unproved: tuple[str, ...] = ()) -> KillReport:
+    flat = not residuals and not unproved
+    steps = [StepState(step, StepOutcome.DONE, "done") for step in tuple(Step)[:-1]]
+    last = StepState(Step.VERIFY, StepOutcome.FLAT if flat else StepOutcome.WAITING, "read")
+    return KillReport("k", Epoch("r", 4), (*steps, last), residuals, unproved)
+
+
+def kill_row(*steps: tuple[str, str], text: str = "fills are wrong") -> KillRow:
+    rows = tuple(KillStepRow(step, outcome, {"line": text}, text, NOW) for step, outcome in steps)
+    return KillRow("k", Epoch("r", 4), text, text, NOW - timedelta(minutes=3), rows)
+
+
+@pytest.mark.parametrize(
+    ("found", "flat"),
+    [
+        (report(), True),
+        (report(Residual("BTC-USD", Decimal("0.1"), "closed market", "o-1", "buy")), False),
+        (report(unproved=("not acknowledged by plant",)), False),
+    ],
+)
+def test_flat_is_said_only_where_it_is_proved(found: KillReport, flat: bool) -> None:  # I15
+    said = "\n".join(text_of(each) for each in report_lines(found, 78))
+    assert ("FLAT: no open order" in said) is flat
+    assert ("NOT FLAT" in said) is not flat
+    shown = replace(some_board(), kill=KillProgress(found, False))
+    assert any("NOT FLAT" in text_of(each) for each in banner(shown)) is not flat
+
+
+@pytest.mark.parametrize("cells", [80, 120])
+def test_a_kill_switch_stands_in_banner_and_header_until_its_review(cells: int) -> None:
+    begun, over = (("trip", "done"), ("cancel", "waiting")), (("verify", "flat"),)
+    for steps, word in (((), "UNFINISHED"), (begun, "UNFINISHED"), (over, "REVIEW")):
+        shown = replace(some_board(), desk=replace(some_desk(), kills=(kill_row(*steps),), monotonic=100.2))
+        assert any("KILL SWITCH" in text_of(each) and word in text_of(each) for each in banner(shown))
+        assert f"KILL {word}" in text_of(header(shown, cells))
+    running = replace(some_board(), kill=KillProgress(report(unproved=("trip",)), True))
+    assert "KILL RUNNING" in text_of(header(running, cells))
+    assert "KILL SWITCH runs in this cockpit" in text_of(left_behind(running, (), ())[0])
+
+
+def test_what_was_reported_flat_is_told_as_a_report() -> None:  # I15, I25
+    shown = replace(some_board(), desk=replace(some_desk(), monotonic=100.2))
+    said = "\n".join(text_of(each) for each in row_lines(shown, kill_row(("verify", "flat")), 78))
+    assert "reported FLAT at" in said
+    later = kill_row(("verify", "flat"), ("verify", "residual"))
+    said = "\n".join(text_of(each) for each in row_lines(shown, later, 78))
+    assert "NOT FLAT as far as was reported" in said
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_steps_and_residuals_never_act(text: str) -> None:  # I26
+    shown = replace(some_board(), desk=replace(some_desk(), monotonic=100.2))
+    rows = row_lines(shown, kill_row(("trip", "done"), ("nonsense", "odd"), text=text), 78)
+    left = report(Residual(text[:90], Decimal(1), text, text[:90], "buy"))
+    for each in (*rows, *report_lines(left, 78)):
+        assert text_of(each).isprintable(), ascii(text_of(each))
