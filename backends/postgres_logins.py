@@ -17,7 +17,7 @@ from cockpit.domain.refusals import Code, Refused
 _SQL: Final = files("backends").joinpath("sql")
 _LOGIN: Final = _SQL.joinpath("login.sql").read_text()
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
-_RESERVED: Final = frozenset({"owner", "authority", "gateway", "pager", "postgres", "public", "none", "default"})
+_RESERVED: Final = frozenset("owner authority gateway pager postgres public none default".split())
 
 
 @dataclass(frozen=True, slots=True)

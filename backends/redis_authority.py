@@ -109,7 +109,9 @@ class AuthorityRedis:
         self._line, self._trips, self._events = Line(url), Line(url), Line(url)
         self._catalogue = catalogue
         self._gateways = tuple(gateways)
-        names = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything]
+        names = [
+            name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything
+        ]
         acks = [ACK_KEY + name for name in self._gateways]
         self._values: Command = ("MGET", *names, LEGACY_KEY, TERM_KEY, *acks)
 

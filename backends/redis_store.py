@@ -58,7 +58,9 @@ class RedisStore:
         self._catalogue = catalogue
         self._readings = Readings(catalogue, keyring)
         self._login = ""
-        keys = [name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything]
+        keys = [
+            name(breaker_id) for name in (counter_key, document_key) for breaker_id in catalogue.everything
+        ]
         self._values: Command = ("MGET", *keys, LEGACY_KEY)
         self._events_paused_until = 0.0
 

@@ -88,7 +88,7 @@ class Settings:
     exporter_host: str = "127.0.0.1"
     run_results: Path | None = None
     audit_logs: Path | None = None
-    paging: PagingSettings = PagingSettings()
+    paging: PagingSettings = field(default_factory=PagingSettings)
     warnings: tuple[str, ...] = ()
 
     def probes_for(self, breaker_id: BreakerId) -> tuple[str, ...]:

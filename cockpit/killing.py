@@ -84,7 +84,7 @@ class Killing(Switching):
     def _kept_here(self) -> KillRow | None:
         from cockpit.kill_rows import row_of
 
-        kept = [each for each in self._journal().all() if not each.flat]
+        kept = [each for each in self._journal().all() if not each.over]
         if not kept:
             return None
         last = kept[-1]

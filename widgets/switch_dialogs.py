@@ -110,4 +110,3 @@ class CancelAllDialog(FormDialog[SwitchWish]):
 
     def wish(self) -> SwitchWish:
         return SwitchWish(self.symbol, self.notes(), self.typed("ticket").strip())
-

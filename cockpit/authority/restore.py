@@ -297,4 +297,6 @@ def _counted(restored: Sequence[BreakerId], left: Sequence[BreakerId]) -> str:
     stay = sum(not is_switch(name) for name in left)
     switches = f" {len(left) - stay} switches stay set." if len(left) > stay else ""
     word = " and switches" if any(map(is_switch, restored)) else ""
-    return f"{len(restored)} breakers{word} restored; {stay} stay OPEN and go through the procedure.{switches}"
+    return (
+        f"{len(restored)} breakers{word} restored; {stay} stay OPEN and go through the procedure.{switches}"
+    )

@@ -56,7 +56,7 @@ _ALLOWS: Final[Mapping[Mode, frozenset[OrderKind]]] = {
     Mode.SOFT_HALT: frozenset({OrderKind.CANCEL}),
     Mode.HARD_HALT: frozenset(),
 }
-SWITCH: Final[Mapping[Mode, Scope]] = {
+SWITCH: Final = {
     Mode.CANCEL_ONLY: Scope.CANCEL_ONLY,
     Mode.SOFT_HALT: Scope.SOFT_HALT,
     Mode.HARD_HALT: Scope.HARD_HALT,
@@ -74,8 +74,7 @@ def switch_for(mode: Mode, symbol: str) -> BreakerId | None:
 def mode_of(symbol: str, is_set: Callable[[BreakerId], bool]) -> Mode:
     """The mode in force. `is_set` says of a switch whether it reads anything but CLOSED; what cannot be
     read is set (I4)."""
-    for mode in reversed(tuple(Mode)):
-        name = switch_for(mode, symbol)
-        if name is None or is_set(name):
+    for mode in reversed(SWITCH):
+        if is_set(switch_of(SWITCH[mode], symbol)):
             return mode
     return Mode.NORMAL

@@ -69,8 +69,8 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """`newest` is the last day that is over and has a bar; `sound` counts the possible bars of the `BARS` days
-    that end with it."""
+    """`newest` is the last day that is over and has a bar; `sound` counts the possible bars of the `BARS`
+    days that end with it."""
 
     symbol: str
     newest: date | None

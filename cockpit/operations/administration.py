@@ -105,8 +105,9 @@ async def init(
 ) -> Initialised:
     """Create or upgrade what the cockpit needs in both stores. Safe to repeat and to be interrupted.
 
-    Every breaker and switch gets its first epoch and reads OPEN: halted, set. Where nothing was ever recorded, neither in the audit
-    log nor in Redis, a genesis grant is left for the authority; a repeat gives none and closes nothing.
+    Every breaker and switch gets its first epoch and reads OPEN: halted, set. Where nothing was ever
+    recorded, neither in the audit log nor in Redis, a genesis grant is left for the authority; a repeat gives
+    none and closes nothing.
     `known` are the logins that the settings hold, with their Redis passwords: a service that is not among
     them gets fresh ones. Where Redis lost its users (they are neither replicated nor kept without an ACL
     file), services and people that Postgres knows are made again, as far as their passwords are in `known`.

@@ -155,9 +155,9 @@ async def means_of(authority: Authority) -> Means:
         (Kind.HALF_OPEN, None),
         (Kind.CLOSE, None),
         (Kind.LIMIT, "0.5"),
-        (Kind.LIFT, str(uuid4())),
+        (Kind.LIFT, "5b8cc5b5-1d5d-4b7a-9f2e-0c5f4a3f1c11"),
         (Kind.EXCLUDE, "orders 2026-01-01T00:00:00Z/2026-01-01T01:00:00Z"),
-        (Kind.INCLUDE, str(uuid4())),
+        (Kind.INCLUDE, "5b8cc5b5-1d5d-4b7a-9f2e-0c5f4a3f1c11"),
     ],
 )
 async def test_a_switch_is_only_set_and_released(

@@ -209,6 +209,7 @@ def test_run_folders(config: Path) -> None:
     found = load_settings(changed(config, "", given), env={})
     assert found.run_results == config.parent / "results/runs"
     assert found.audit_logs == Path("/var/log/trading")
-    for text, words in (('results = ["x"]', "runs.results"), ('folder = "x"', "runs.folder: no such setting")):
+    bad = (('results = ["x"]', "runs.results"), ('folder = "x"', "runs.folder: no such setting"))
+    for text, words in bad:
         with pytest.raises(BadSettings, match=words):
             load_settings(changed(config, "", f"[runs]\n{text}\n"), env={})

@@ -231,7 +231,8 @@ async def test_no_raw_connection_makes_anything_looser(world: World, login: str)
             " ORDER BY seq DESC LIMIT 1",
             BTC,
         )
-        names = [f"{kind}:{name}" for name in world.settings.catalogue.everything for kind in ("trip", "breaker")]
+        everything = world.settings.catalogue.everything
+        names = [f"{kind}:{name}" for name in everything for kind in ("trip", "breaker")]
         before, held = strictness(await world.gate()), await owner.mget(*names)
         documents = await owner.get(f"breaker:{BTC}")
         counter = int(await owner.get(f"trip:{BTC}"))

@@ -33,7 +33,7 @@ async def test_redis_killed_counts_as_open_within_that_scrape(
     await asyncio.to_thread(platform.valkey.kill)
     found = await scrape(exporter.url)
     assert found.get(STALENESS) == FAILED
-    assert set(found.all("breaker_state")) == {1}
+    assert set(found.all("breaker_state")) == set(found.all("switch_set")) == {1}
     assert set(found.all("breaker_size_share")) == {0}
     assert found.all("breaker_trips_total") == []  # not known: absent, never 0
     assert found.get("exporter_source_up", source="redis") == 0
@@ -67,7 +67,7 @@ async def test_redis_that_refuses_the_login(platform: Platform, exporter: Export
         finally:
             await line.command("ACL", "SETUSER", "monitor1", "+mget")
     assert found.get(STALENESS) == FAILED
-    assert set(found.all("breaker_state")) == {1}
+    assert set(found.all("breaker_state")) == set(found.all("switch_set")) == {1}
     assert (await scrape(exporter.url)).get(STALENESS) == 0
 
 

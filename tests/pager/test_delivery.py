@@ -224,6 +224,23 @@ async def test_the_database_may_go_away_in_between(desk: Desk, receiver: Receive
     assert len(receiver.received) == 2
 
 
+async def test_a_page_is_not_settled_before_every_living_pager_has_it(desk: Desk, receiver: Receiver) -> None:
+    """One pager has a receiver that the other lacks, and has not looked yet."""
+    async with desk.platform.connection("pager") as slower:
+        await slower.execute("SELECT pager_sign('slower', '{slack}', 'critical', '{}')")
+        async with paging(paged(desk.platform, webhook_url=receiver.url)):
+            await desk.incident()
+
+            async def delivered() -> bool:
+                return bool((await desk.state())["delivered"])
+
+            await until(delivered)
+        assert (await desk.state())["waiting"] == 1
+        await slower.execute("SELECT pager_spread('{slack}', '{P0,P1}')")
+        (row,) = await slower.fetch("SELECT event FROM pager_claim('slack', 4, 1, false)")
+        assert row["event"] == "trigger"
+
+
 async def test_receivers_that_come_later_get_no_old_pages(desk: Desk, receiver: Receiver) -> None:
     async with paging(paged(desk.platform, webhook_url=receiver.url)):
         await desk.incident()

@@ -154,7 +154,7 @@ async def test_a_grown_catalogue_adds_open_breakers(empty: Empty) -> None:  # I4
 
 
 async def test_an_upgrade_to_switches_bears_them_set(empty: Empty) -> None:  # I4, I18
-    """A platform from before there were any: its breakers go on as they are, its switches must be released."""
+    """A platform from before there were any: its breakers go on, its switches must be released."""
     await empty.init()
     line, catalogue = Line(empty.owner.redis_url), demo_catalogue()
     keys = [key for name in catalogue.switches for key in (f"trip:{name}", f"breaker:{name}")]

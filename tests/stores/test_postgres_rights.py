@@ -16,8 +16,8 @@ TABLES = (
     "audit_log audit_head "
     "audit_anchors commits reset_slots genesis authority_lease recent_orders positions automations incidents "
     "incident_events reconciliation_runs sli_samples sli_buckets slo_exclusions size_limits guard_lease "
-    "guard_firings outbox incident_actions kill_switches kill_steps page_deliveries daily_bars quality_cycles "
-    "run_offsets pagers pager_receivers"
+    "guard_firings outbox incident_actions kill_switches kill_steps page_deliveries daily_bars "
+    "quality_cycles run_offsets pagers pager_receivers"
 ).split()
 PROBERS = {name for name, role in PEOPLE.items() if role in (Role.SAFETY_ADMIN, Role.OPERATOR_ACT)}
 
