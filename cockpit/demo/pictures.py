@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from cockpit.config import Settings, load_settings
+from cockpit.domain.states import State
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -30,6 +31,8 @@ LOGIN: Final = "operator1"
 BREAKER: Final = "instrument:BTC-USD"
 SLOW_MS: Final = 900
 NEAR: Final = 0.5
+DRIFTS: Final = (0.11, 0.12, 0.13, 0.14)
+CYCLE_S: Final = 3.0
 _WAIT_S: Final = 60.0
 _KEYS_BEGIN: Final = "<!-- keys:"
 _KEYS_END: Final = "<!-- keys end -->"
@@ -65,7 +68,7 @@ class Studio:
 
 
 async def draw(settings: Settings, docs: Path) -> None:
-    """Trip, verify, resume, the error budgets, the triggers: each with its picture."""
+    """Trip, verify, resume, error budgets, triggers, reconciliation, an incident: each with its picture."""
     from cockpit.app import CockpitApp, open_desk
 
     app = CockpitApp(settings, settings.credentials(LOGIN), open_desk)
@@ -109,7 +112,8 @@ async def _resume(studio: Studio) -> None:
 
 
 async def _panels(studio: Studio) -> None:
-    """The error budgets and the automatic triggers, while the venue is slow."""
+    """The error budgets and the automatic triggers, while the venue is slow; both sides of the books, and the
+    first five minutes of an incident, while they drift apart."""
     app = studio.app
     await studio.pilot.press("escape")
     gateway = app.settings.gateway_url or ""
@@ -126,6 +130,37 @@ async def _panels(studio: Studio) -> None:
             await studio.save("triggers")
         finally:
             await venue.delete("/faults")
+        try:
+            await _drift(venue)
+            await studio.pilot.press("4")
+            await studio.until(lambda: _some_latch_is_set(app), "a safety latch")
+            await studio.pilot.press("home")
+            await studio.save("reconciliation")
+            await studio.pilot.press("3")
+            await studio.until(lambda: _drift_is_an_incident(app), "the latch's incident")
+            await studio.type("/latch")
+            await studio.pilot.press("enter", "enter")
+            await studio.pilot.pause(3)
+            await studio.save("incidents")
+        finally:
+            await venue.delete("/faults")
+
+
+async def _drift(venue: httpx.AsyncClient) -> None:
+    """Each change of the faults is reconciled at once; the third mismatch in a row is a breach."""
+    for share in DRIFTS:
+        await venue.put("/faults", json={"recon_drift": share})
+        await asyncio.sleep(CYCLE_S)
+
+
+def _some_latch_is_set(app: CockpitApp) -> bool:
+    readings = app.board.breakers.readings if app.board.breakers is not None else {}
+    return any(name.startswith("latch:") and each.state is State.OPEN for name, each in readings.items())
+
+
+def _drift_is_an_incident(app: CockpitApp) -> bool:
+    rows = app.board.desk.incidents if app.board.desk is not None else ()
+    return any(row.classification == "reconciliation" for row in rows)
 
 
 def _some_budget_burns(app: CockpitApp) -> bool:
