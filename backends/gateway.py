@@ -7,21 +7,47 @@ answer in time, or none that can be understood; an order that the gateway does n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 import httpx
 
-from cockpit.domain.refusals import StoreUnreachable
+from backends.gateway_answers import (
+    GATEWAY,
+    Repeated,
+    amount,
+    mapping,
+    number,
+    optional_amount,
+    reasons,
+    required,
+    rows_of,
+    said,
+    text,
+    unreachable,
+    whole,
+    without_repeats,
+)
 from cockpit.domain.text import clean
 
-GATEWAY: Final = "gateway"
+__all__ = [
+    "GATEWAY",
+    "Gateway",
+    "GatewayHealth",
+    "OrderNotPermitted",
+    "PlacedOrder",
+    "VenueOrder",
+    "VenuePosition",
+]
+
 _MOST_BYTES: Final = 4_000_000
-_CHECK: Final = "Check that the gateway runs and that gateway_url is right."
+_PARTIAL: Final = ("error", "truncated", "partial", "has_more", "next", "next_cursor")
+"""Beside a list, unless empty or false: it is not, or not the whole of, what was asked for."""
 
 
 class OrderNotPermitted(Exception):
@@ -109,6 +135,7 @@ class Gateway:
     """A client of one venue gateway at `url`. Close it, or use it as an asynchronous context."""
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+        self._total_s = 2 * timeout_s
         self._http = httpx.AsyncClient(
             base_url=url, timeout=timeout_s, trust_env=False, headers={"user-agent": "cockpit"}
         )
@@ -126,38 +153,38 @@ class Gateway:
         began = time.monotonic()
         fields = await self._object("GET", "/health")
         return GatewayHealth(
-            status=_text(fields.get("status")) or "unknown",
-            problems=tuple(clean(str(line), 300) for line in _list(fields.get("problems", []))),
-            halt_reason=_text(fields.get("halt_reason")),
-            trading_halted_until=_text(fields.get("trading_halted_until")),
-            feed_age_s=_number(fields.get("feed_age_s")),
-            errors_5m=_whole(fields.get("api_errors_5m")),
+            status=text(fields.get("status")) or "unknown",
+            problems=tuple(clean(str(line), 300) for line in rows_of(fields.get("problems", []))),
+            halt_reason=text(fields.get("halt_reason")),
+            trading_halted_until=text(fields.get("trading_halted_until")),
+            feed_age_s=number(fields.get("feed_age_s")),
+            errors_5m=whole(fields.get("api_errors_5m")),
             latency_ms=(time.monotonic() - began) * 1_000,
         )
 
     async def open_orders(self) -> tuple[VenueOrder, ...]:
-        rows = _list((await self._object("GET", "/orders/open")).get("orders"))
+        rows = await self._rows("/orders/open", "orders")
         return tuple(
             VenueOrder(
-                _required(row, "order_id"),
-                _required(row, "symbol"),
-                _text(row.get("strategy")),
-                _required(row, "side"),
-                _amount(row.get("quantity")),
-                _optional_amount(row.get("price")),
+                required(row, "order_id"),
+                required(row, "symbol"),
+                text(row.get("strategy")),
+                required(row, "side"),
+                amount(row.get("quantity")),
+                optional_amount(row.get("price")),
             )
-            for row in map(_mapping, rows)
+            for row in map(mapping, rows)
         )
 
     async def positions(self) -> tuple[VenuePosition, ...]:
-        rows = _list((await self._object("GET", "/positions")).get("positions"))
+        rows = await self._rows("/positions", "positions")
         return tuple(
             VenuePosition(
-                _required(row, "symbol"),
-                _amount(row.get("quantity")),
-                _optional_amount(row.get("mark_price")),
+                required(row, "symbol"),
+                amount(row.get("quantity")),
+                optional_amount(row.get("mark_price")),
             )
-            for row in map(_mapping, rows)
+            for row in map(mapping, rows)
         )
 
     async def place_paper(self, symbol: str, side: str, quantity: Decimal) -> PlacedOrder:
@@ -171,11 +198,11 @@ class Gateway:
         began = time.monotonic()
         fields = await self._object("POST", "/orders", body)
         return PlacedOrder(
-            order_id=_required(fields, "order_id"),
-            status=_required(fields, "status"),
-            detail=_text(fields.get("reject_reason")) or _required(fields, "status"),
-            price=_optional_amount(fields.get("price")),
-            slippage=_optional_amount(fields.get("slippage")),
+            order_id=required(fields, "order_id"),
+            status=required(fields, "status"),
+            detail=text(fields.get("reject_reason")) or required(fields, "status"),
+            price=optional_amount(fields.get("price")),
+            slippage=optional_amount(fields.get("slippage")),
             latency_ms=(time.monotonic() - began) * 1_000,
         )
 
@@ -187,8 +214,8 @@ class Gateway:
             fields = await self._object("POST", "/orders/cancel-all", body, key)
         except OrderNotPermitted as refused:
             return Cancelled((), {}, str(refused))
-        ids = tuple(clean(str(order_id), 100) for order_id in _list(fields.get("cancelled")))
-        return Cancelled(ids, _reasons(fields.get("refused", {})))
+        ids = tuple(clean(str(order_id), 100) for order_id in rows_of(fields.get("cancelled")))
+        return Cancelled(ids, reasons(fields.get("refused", {})))
 
     async def flatten(self, key: str | None = None) -> Flattened:
         """Reduce every position to nothing, by orders that only reduce. The same `key` sent again gets the
@@ -197,7 +224,7 @@ class Gateway:
             fields = await self._object("POST", "/positions/flatten", None, key)
         except OrderNotPermitted as refused:
             return Flattened(0, {}, str(refused))
-        return Flattened(len(_list(fields.get("orders"))), _reasons(fields.get("refused", {})))
+        return Flattened(len(rows_of(fields.get("orders"))), reasons(fields.get("refused", {})))
 
     async def withdraw(self, account: str, asset: str, amount: Decimal, key: str | None = None) -> Withdrawn:
         """Send assets away.
@@ -207,7 +234,7 @@ class Gateway:
         """
         body = {"account": account, "asset": asset, "amount": str(amount)}
         fields = await self._object("POST", "/withdrawals", body, key)
-        return Withdrawn(_required(fields, "withdrawal_id"), _required(fields, "status"))
+        return Withdrawn(required(fields, "withdrawal_id"), required(fields, "status"))
 
     async def faults(self) -> Mapping[str, object]:
         """The faults in force. Only the demo's plant has this route."""
@@ -219,78 +246,53 @@ class Gateway:
     async def heal(self) -> Mapping[str, object]:
         return await self._object("DELETE", "/faults")
 
+    async def _rows(self, path: str, name: str) -> Sequence[object]:
+        """The whole list under `name`. From it follows that nothing is left at the venue, so that an answer
+        counts only where it is a plain 200 without any sign of being partial."""
+        status, fields = await self._answer("GET", path)
+        if status != 200:
+            raise unreachable(said(status, fields))
+        for sign in _PARTIAL:
+            if fields.get(sign) not in (None, False, ""):
+                raise unreachable(f"GET {path} answered with `{sign}`: not all of what was asked for")
+        return rows_of(fields.get(name))
+
     async def _object(
         self, method: str, path: str, body: object = None, key: str | None = None
     ) -> Mapping[str, object]:
-        headers = {} if key is None else {"idempotency-key": key}
-        try:
-            response = await self._http.request(method, path, json=body, headers=headers)
-        except httpx.TimeoutException as error:
-            raise _unreachable("no answer in time", sent=method != "GET") from error
-        except httpx.HTTPError as error:
-            said = clean(str(error), 200) or type(error).__name__
-            raise _unreachable(said, sent=not isinstance(error, httpx.ConnectError)) from error
-        try:
-            fields = _mapping(json.loads(response.content[:_MOST_BYTES]))
-        except (ValueError, RecursionError) as error:
-            raise _unreachable(f"{method} {path} answered {response.status_code} without JSON") from error
-        if response.is_success:
+        status, fields = await self._answer(method, path, body, key)
+        if 200 <= status < 300:
             return fields
-        said = clean(_text(fields.get("error")) or f"answered {response.status_code}", 300)
-        if response.is_client_error:
-            raise OrderNotPermitted(said)
-        raise _unreachable(said)
+        if 400 <= status < 500:
+            raise OrderNotPermitted(said(status, fields))
+        raise unreachable(said(status, fields))
 
-
-def _unreachable(why: str, sent: bool = False) -> StoreUnreachable:
-    return StoreUnreachable(GATEWAY, why, _CHECK, maybe_applied=sent)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise _unreachable("it answered something that is no JSON object")
-    return value
-
-
-def _list(value: object) -> Sequence[object]:
-    if not isinstance(value, list):
-        raise _unreachable("it answered without the list that was asked for")
-    return value
-
-
-def _reasons(value: object) -> Mapping[str, str]:
-    return {clean(str(name), 100): clean(str(why), 300) for name, why in _mapping(value).items()}
-
-
-def _text(value: object) -> str | None:
-    return clean(value, 500) if isinstance(value, str) else None
-
-
-def _required(fields: Mapping[str, object], name: str) -> str:
-    text = _text(fields.get(name))
-    if text is None:
-        raise _unreachable(f"its answer lacks {name}")
-    return text
-
-
-def _number(value: object) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and isinstance(value, int | float) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _amount(value: object) -> Decimal:
-    try:
-        amount = Decimal(value) if isinstance(value, str) else None
-    except InvalidOperation:
-        amount = None
-    if amount is None or not amount.is_finite():
-        raise _unreachable("an amount in its answer is no number")
-    return amount
-
-
-def _optional_amount(value: object) -> Decimal | None:
-    return None if value is None else _amount(value)
+    async def _answer(
+        self, method: str, path: str, body: object = None, key: str | None = None
+    ) -> tuple[int, Mapping[str, object]]:
+        """The status and the JSON object of an answer, whole or not at all."""
+        headers = {} if key is None else {"idempotency-key": key}
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(self._total_s),
+                self._http.stream(method, path, json=body, headers=headers) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _MOST_BYTES:
+                        raise unreachable(
+                            f"{method} {path} answered over {_MOST_BYTES} bytes", sent=method != "GET"
+                        )
+        except (httpx.TimeoutException, TimeoutError) as error:
+            raise unreachable("no answer in time", sent=method != "GET") from error
+        except httpx.HTTPError as error:
+            why = clean(str(error), 200) or type(error).__name__
+            raise unreachable(why, sent=not isinstance(error, httpx.ConnectError)) from error
+        status = response.status_code
+        try:
+            return status, mapping(json.loads(content, object_pairs_hook=without_repeats))
+        except Repeated as error:
+            raise unreachable(f"{method} {path} answered with {error} twice") from error
+        except (ValueError, RecursionError) as error:
+            raise unreachable(f"{method} {path} answered {status} without JSON") from error

@@ -10,12 +10,14 @@ from backends.postgres_session import Session
 from cockpit.domain.handover import Debt, Happened, Lately
 
 MOST: Final = 200
-# Steps of the same thing are one change: intents and terms say nothing that their outcomes do not.
+# Steps of the same thing are one change: intents and terms say nothing that their outcomes do not. What first
+# made each breaker known is none at all.
 _CHANGES: Final = r"""
-SELECT seq, timestamp, action, user_id, target, left(details ->> 'notes', 300) AS notes,
-       count(*) OVER () AS found
+SELECT seq, timestamp, action, user_id, target, count(*) OVER () AS found,
+       left(coalesce(nullif(details ->> 'notes', ''), details ->> 'why'), 300) AS notes
   FROM audit_log
- WHERE timestamp > clock_timestamp() - $1::interval AND action <> 'AUTHORITY_TERM'
+ WHERE timestamp > clock_timestamp() - $1::interval
+   AND action NOT IN ('AUTHORITY_TERM', 'CIRCUIT_BREAKER_GENESIS')
    AND action NOT LIKE '%\_INTENT'
  ORDER BY seq DESC LIMIT $2
 """
@@ -57,17 +59,7 @@ class HandoverStore:
             now = await connection.fetchval("SELECT clock_timestamp()")
         return Lately(
             now,
-            tuple(
-                Happened(
-                    row["timestamp"],
-                    row["action"],
-                    row["user_id"],
-                    row["target"],
-                    row["notes"] or "",
-                    row["seq"],
-                )
-                for row in changes
-            ),
+            tuple(_happened(row) for row in changes),
             changes[0]["found"] if changes else 0,
             tuple(
                 Debt(row["incident_id"], row["what"], row["owner"], row["due_at"], row["title"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +38,13 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Raw:
     """One whole line without its end. `at` is its offset. Too long: `data` is empty and `length` says how
-    long it was."""
+    long it was. `mark` and `restarts` are what `Tail.go_back` tells the place by."""
 
     at: int
     data: bytes
     length: int = 0
+    mark: bytes = field(default=b"", compare=False, repr=False)
+    restarts: int = field(default=0, compare=False, repr=False)
 
 
 class Tail:
@@ -64,6 +66,7 @@ class Tail:
         self.path = path
         self.size = 0
         self.restarts = 0
+        self.taken = 0  # bytes that were ever read, those included that were read twice
         self._folder = folder
         self._start = start
         self._last = last
@@ -94,6 +97,15 @@ class Tail:
             self.close()
             raise Unreadable(error.strerror or type(error).__name__) from None
 
+    def go_back(self, raw: Raw) -> bool:
+        """Give `raw` and what came after it back: the next reading begins with it. False where another file
+        has been begun since, of which this line is none."""
+        if self._fd is None or raw.restarts != self.restarts:
+            return False
+        self._reset(raw.at)
+        self._mark = raw.mark
+        return True
+
     @property
     def behind(self) -> bool:
         """Whether more bytes are there than have been read."""
@@ -110,7 +122,17 @@ class Tail:
             left -= len(data)
             yield from self._take(data)
         if left > 0 and self._moved():
-            yield from self._rest(fd)
+            ends = os.fstat(fd).st_size  # what was written to the old file up to now
+            while left > 0 and self._read_to < ends:
+                data = os.pread(fd, min(left, SLICE, ends - self._read_to), self._read_to)
+                if not data:
+                    break  # it has been cut
+                left -= len(data)
+                yield from self._take(data)
+            if self._read_to < ends:
+                self.size = ends
+                return  # the next reading goes on with it, however long it is
+            yield from self._last_of_it()
             self.close()
             self._again()
             try:
@@ -166,14 +188,16 @@ class Tail:
 
     def _take(self, data: bytes) -> Iterator[Raw]:
         begin = 0
+        self.taken += len(data)
         while (end := data.find(b"\n", begin)) >= 0:
             length = self._dropped + len(self._partial) + end - begin
             if self._skipping:
                 self._skipping = False
             elif length > self._most:
-                yield Raw(self._line_at, b"", length)
+                yield Raw(self._line_at, b"", length, self._mark, self.restarts)
             else:
-                yield Raw(self._line_at, bytes(self._partial) + data[begin:end], length)
+                whole = bytes(self._partial) + data[begin:end]
+                yield Raw(self._line_at, whole, length, self._mark, self.restarts)
             before = bytes(self._partial[-_MARK:]) + data[max(begin, end - _MARK) : end + 1]
             self._mark = (self._mark + before)[-_MARK:] if length < _MARK else before[-_MARK:]
             begin = end + 1
@@ -194,13 +218,11 @@ class Tail:
             return False  # it may come back; what was renamed away is still read
         return (found.st_dev, found.st_ino) != self._inode
 
-    def _rest(self, fd: int) -> Iterator[Raw]:
-        """What was written to the old file up to now; its last line stays without an end for ever."""
-        ends = os.fstat(fd).st_size
-        while self._read_to < ends and (data := os.pread(fd, SLICE, self._read_to)):
-            yield from self._take(data)
+    def _last_of_it(self) -> Iterator[Raw]:
+        """The last line of a file that another one has replaced: it stays without an end for ever."""
         if self._partial:
-            yield Raw(self._line_at, bytes(self._partial) if not self._dropped else b"", len(self._partial))
+            data = bytes(self._partial) if not self._dropped else b""
+            yield Raw(self._line_at, data, len(self._partial), self._mark, self.restarts)
 
 
 def open_regular(path: Path | str, flags: int, folder: int | None = None) -> int | None:

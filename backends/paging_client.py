@@ -1,9 +1,9 @@
 """One attempt to deliver a page over HTTP, bounded in every way.
 
-What a receiver does (hang, drip, redirect, flood, refuse) becomes an `Attempt`; nothing of the address or the
-body, which hold secrets, is in its words (I27). A 2xx is a delivery, whatever follows it. What a receiver
-refuses for good (a 4xx) is given up; everything else may be tried again, a redirect too: somebody mends the
-address.
+What a receiver does (hang, drip, redirect, flood, refuse) becomes an `Attempt`. Its words are ours alone: the
+address and the body hold secrets, and a receiver may repeat either in any form, so that nothing of what it
+says but the status is kept (I27). A 2xx is a delivery, whatever follows it. What a receiver refuses for good
+(a 4xx) is given up; everything else may be tried again, a redirect too: somebody mends the address.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -29,8 +28,6 @@ for _chatty in ("httpx", "httpcore"):
 
 TOTAL_S: Final = 10.0
 MOST_REST_S: Final = 900.0
-_MOST_BODY: Final = 2_048
-_BODY_S: Final = 2.0
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _RESTS: Final = frozenset({429, 503})
 
@@ -43,12 +40,11 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one attempt sends. `secrets` are texts that no word about it may repeat."""
+    """What one attempt sends."""
 
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
-    secrets: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +88,16 @@ class PagingClient:
             ) as response:
                 if response.is_success:
                     return Attempt(Result.DELIVERED)
-                return _judged(response, await _said(response, message.secrets))
+                return _judged(response)
         except httpx.TimeoutException:
             return Attempt(Result.FAILED, f"no answer in {self._total_s:g} s")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return Attempt(Result.FAILED, _why(error))
 
 
-def _judged(response: httpx.Response, said: str) -> Attempt:
+def _judged(response: httpx.Response) -> Attempt:
     code = response.status_code
-    why = f"it answered {code}{f': {said}' if said else ''}"
+    why = f"it answered {code}"
     if response.is_redirect or 300 <= code < 400:
         return Attempt(Result.FAILED, f"it answered {code}: redirects are not followed; mend the address")
     if response.is_client_error and code not in _TRY_AGAIN:
@@ -123,23 +119,6 @@ def _rest_s(text: str) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, min((moment - datetime.now(UTC)).total_seconds(), MOST_REST_S))
-
-
-async def _said(response: httpx.Response, secrets: Sequence[str]) -> str:
-    """The start of an error's body, without anything secret."""
-    body = b""
-    with suppress(TimeoutError, httpx.HTTPError):  # the status is what counts
-        async with asyncio.timeout(_BODY_S):
-            async for chunk in response.aiter_raw(_MOST_BODY):
-                body += chunk[: _MOST_BODY - len(body)]
-                if len(body) >= _MOST_BODY:
-                    break
-    if response.headers.get("content-encoding", "identity") != "identity":
-        return ""
-    text = body.decode("utf-8", "replace")
-    for secret in secrets:
-        text = text.replace(secret, "…")
-    return clean(" ".join(text.split()), 160)
 
 
 def _why(error: Exception) -> str:

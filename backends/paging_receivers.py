@@ -7,11 +7,10 @@ Sources: PagerDuty Events API v2; Slack incoming webhooks and message formatting
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from backends.paging_client import Message
@@ -100,7 +99,7 @@ class PagerDuty:
                 "class": page.classification or "other",
                 "custom_details": {**_facts(page), "details": _details(page)},
             }
-        return _message(self.url, event, secrets=(self.routing_key, *_secrets(self.url)))
+        return _message(self.url, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class Slack:
         facts += [f"opened {rfc3339(page.opened_at)}", page.incident_id or page.key]
         text = " · ".join(harmless(each) for each in facts if each)
         body = {"text": text, "mrkdwn": False, "link_names": False, "unfurl_links": False, "parse": "none"}
-        return _message(self.url, body, secrets=_secrets(self.url))
+        return _message(self.url, body)
 
 
 def harmless(text: str) -> str:
@@ -152,7 +151,7 @@ class Webhook:
             "details": _details(page),
         }
         headers = {"idempotency-key": page.idempotency_key}
-        return _message(self.url, body, headers, _secrets(self.url))
+        return _message(self.url, body, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Alertmanager:
         over = page.event == "resolve"
         alerts = [self._alert(page, page.severity, now if over else None)]
         alerts += [self._alert(page, severity, now) for severity in page.other_severities]
-        return _message(f"{self.url}/api/v2/alerts", alerts, secrets=_secrets(self.url))
+        return _message(f"{self.url}/api/v2/alerts", alerts)
 
     def _alert(self, page: Page, severity: str, ends_at: datetime | None) -> Mapping[str, object]:
         alert: dict[str, object] = {
@@ -221,21 +220,5 @@ def _details(page: Page) -> object:
     return page.details if len(text) <= _MOST_DETAILS else {"left_out": f"{len(text)} characters"}
 
 
-def _message(
-    url: str, body: object, headers: Mapping[str, str] | None = None, secrets: Sequence[str] = ()
-) -> Message:
-    return Message(url, json.dumps(body).encode(), dict(headers or {}), secrets)
-
-
-def _secrets(url: str) -> tuple[str, ...]:
-    """What of an address no word may repeat: path, query, user and password, whole and in parts."""
-    parts = urlsplit(url)
-    pieces = [
-        url,
-        parts.path,
-        parts.query,
-        parts.username or "",
-        parts.password or "",
-        *parts.path.split("/"),
-    ]
-    return tuple(sorted({each for each in pieces if len(each) >= 6}, key=len, reverse=True))
+def _message(url: str, body: object, headers: Mapping[str, str] | None = None) -> Message:
+    return Message(url, json.dumps(body).encode(), dict(headers or {}))

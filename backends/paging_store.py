@@ -104,6 +104,31 @@ class ReceiverRow:
     paused_until: datetime | None
 
 
+_UNSENT: Final = """
+SELECT o.severity, count(*) AS pages
+  FROM outbox o
+ WHERE o.event = 'trigger' AND o.unsent = 'below the minimum severity'
+   AND o.settled_at > clock_timestamp() - interval '1 day'
+ GROUP BY 1 ORDER BY 1
+"""
+
+
+async def pages_below(dsn: str) -> Mapping[str, int]:
+    """How many pages of the last day were below the minimum and sent to nobody, by severity. For any login
+    that may read.
+
+    Raises:
+        Refused: Postgres is away, or refuses the login.
+    """
+    session = Session(dsn, command_timeout_s=3)
+    try:
+        async with session.use() as connection:
+            rows = await connection.fetch(_UNSENT)
+    finally:
+        await session.close()
+    return {row["severity"]: row["pages"] for row in rows}
+
+
 async def receiver_rows(dsn: str) -> tuple[ReceiverRow, ...]:
     """Every receiver that a pager has had in the last day, for any login that may read."""
     session = Session(dsn, command_timeout_s=3)

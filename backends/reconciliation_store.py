@@ -15,6 +15,7 @@ from typing import Any, Final
 from backends.desk_parts import UNUSABLE, figure, parsed
 from backends.postgres_session import Session
 from cockpit.domain.documents import parse_rfc3339
+from cockpit.domain.limits import RECOVERY_FRESH_S
 from cockpit.domain.reconciliation import (
     CLEAN_WANTED,
     MOST_COUNTED,
@@ -58,10 +59,12 @@ class ReconciliationStore:
         async with self._session.use() as connection:
             return await reconciliations(connection)
 
-    async def clean_cycles(self, symbol: str, since: datetime) -> CleanCycles:
+    async def clean_cycles(
+        self, symbol: str, since: datetime, fresh_s: float = RECOVERY_FRESH_S
+    ) -> CleanCycles:
         """As the authority counts them before it releases a latch that was set at `since`."""
         async with self._session.use() as connection:
-            return await clean_cycles(connection, symbol, since)
+            return await clean_cycles(connection, symbol, since, fresh_s)
 
 
 async def reconciliations(connection: Any) -> ReconSnapshot:
@@ -85,10 +88,18 @@ async def reconciliations(connection: Any) -> ReconSnapshot:
     return ReconSnapshot(rows[0]["at"], tuple(lines), said, latency_ms)
 
 
-async def clean_cycles(connection: Any, symbol: str, since: datetime) -> CleanCycles:
-    """How many clean cycles in a row `symbol` has had, of runs begun after `since`. A failed query raises."""
+async def clean_cycles(
+    connection: Any, symbol: str, since: datetime, fresh_s: float = RECOVERY_FRESH_S
+) -> CleanCycles:
+    """How many clean cycles in a row `symbol` has had, of runs begun after `since`; none where a kind has not
+    run for `fresh_s`. A failed query raises."""
     rows = await connection.fetch(_CLEAN_CYCLES, symbol, since, MOST_COUNTED)
-    return clean_cycles_of([(row["name"], row["clean"]) for row in rows], CLEAN_WANTED)
+    stale = {
+        row["name"]: row["newest"]
+        for row in rows
+        if row["newest"] is not None and (row["at"] - row["newest"]).total_seconds() > fresh_s
+    }
+    return clean_cycles_of([(row["name"], row["clean"]) for row in rows], CLEAN_WANTED, stale)
 
 
 def _take(row: Mapping[str, Any], lines: list[Line], faults: list[str]) -> None:

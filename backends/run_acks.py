@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from backends.jsonl_tail import Unreadable, open_regular
+from backends.jsonl_tail import MOST_LINE, Unreadable, open_regular
 from cockpit.domain.artefacts import INCIDENTS, is_run_id
 
 LOCK_S: Final = 1.0
-_CHUNK: Final = 1 << 22
-_MOST_LINE: Final = 65_536
+_SEARCHED: Final = 1 << 20
 
 
 def append_once(results: Path, run_id: str, fields: Mapping[str, object]) -> bool:
@@ -82,26 +81,23 @@ def _lock(fd: int) -> None:
 
 
 def _holds(fd: int, event_id: str) -> bool:
-    """Whether a whole line of the file is the event `event_id`; a part of one is none."""
-    wanted, offset = event_id.encode(), 0
-    while chunk := os.pread(fd, _CHUNK + len(wanted), offset):
-        at = chunk.find(wanted)
-        while at >= 0:
-            if _is_event(fd, offset + at, event_id):
-                return True
-            at = chunk.find(wanted, at + 1)
-        offset += _CHUNK
-    return False
+    """Whether one of the last whole lines of the file is the event `event_id`; a part of one is none.
+
+    Only its last `_SEARCHED` bytes are looked at, however long somebody has made it. If more than that was
+    written since we died, the event stands there twice, which its readers can tell by its id.
+    """
+    wanted, size = event_id.encode(), os.fstat(fd).st_size
+    begin = max(0, size - _SEARCHED)
+    data = os.pread(fd, size - begin, begin)
+    lines = data.split(b"\n")[1 if begin else 0 : -1]  # the first one may be cut, the last one has no end
+    return any(_is_event(line, event_id) for line in lines if wanted in line)
 
 
-def _is_event(fd: int, at: int, event_id: str) -> bool:
-    begin = max(0, at - _MOST_LINE)
-    before, after = os.pread(fd, at - begin, begin), os.pread(fd, _MOST_LINE, at)
-    end = after.find(b"\n")
-    if end < 0:
+def _is_event(line: bytes, event_id: str) -> bool:
+    if len(line) > MOST_LINE:
         return False
     try:
-        found = json.loads(before[before.rfind(b"\n") + 1 :] + after[:end])
+        found = json.loads(line)
     except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("event_id") == event_id

@@ -18,6 +18,8 @@ from cockpit.domain.artefacts import AUDIT_LOGS, INCIDENTS, BadLine, RunLine
 RUNS: Final = 20
 LOGS: Final = 20
 MOST_BYTES: Final = 1 << 20  # for each call, of all files together
+MOST_LINES: Final = 400  # events for each call, of all files together
+_PORTION: Final = 1 << 16
 _OF_RUNS: Final = (b"incident_open", b"incident_ack", b"incident_resolve")
 _OF_LOGS: Final = (b"risk_limit_breach",)
 
@@ -45,28 +47,44 @@ class Collected:
 class Collector:
     """The newest run folders and log files, followed from the places where a predecessor left them."""
 
-    def __init__(self, results: Path | None, logs: Path | None, places: Mapping[str, Place]) -> None:
+    def __init__(
+        self,
+        results: Path | None,
+        logs: Path | None,
+        places: Mapping[str, Place],
+        most_lines: int = MOST_LINES,
+    ) -> None:
         self._results = results
         self._logs = logs
         self._places = dict(places)
+        self._most_lines = most_lines
         self._tails: dict[str, Tail] = {}
         self._turn = 0
 
     def collect(self) -> Collected:
-        """What is new, out of about `MOST_BYTES`; the next call goes on from there."""
+        """What is new, out of about `MOST_BYTES` and at most about `most_lines` events; the next call goes
+        on from there. Every file has its share first, what is left goes to those that have more."""
         found = Collected()
         wanted = self._wanted(found)
         for name in [name for name in self._tails if name not in wanted]:
             self._leave(name)
-        names = list(wanted)
         self._turn += 1
-        left = MOST_BYTES
-        for place in range(len(names)):  # no file is always the first, and none starves
-            name = names[(place + self._turn) % len(names)]
-            tail = self._tails.get(name) or self._tails.setdefault(
-                name, Tail(wanted[name], start=self._places.get(name))
-            )
-            left = self._read(name, tail, found, left)
+        names = list(wanted)
+        if not names:
+            return found
+        begin = self._turn % len(names)  # no file is always the first, and none starves
+        order = names[begin:] + names[:begin]
+        left, lines = MOST_BYTES, self._most_lines
+        for again, share in ((False, len(names)), (True, 1)):
+            for name in order:
+                if name not in self._tails:
+                    self._tails[name] = Tail(wanted[name], start=self._places.get(name))
+                elif again and not self._tails[name].behind:
+                    continue
+                most = (min(left, max(1, MOST_BYTES // share)), min(lines, max(1, self._most_lines // share)))
+                bytes_read, taken = self._read(name, self._tails[name], found, *most)
+                left, lines = left - bytes_read, lines - taken
+        found.more = any(tail.behind for tail in self._tails.values())
         return found
 
     def close(self) -> None:
@@ -95,24 +113,28 @@ class Collector:
             self._places[name] = tail.place
         tail.close()
 
-    def _read(self, name: str, tail: Tail, found: Collected, left: int) -> int:
-        if left <= 0:
-            found.more = found.more or tail.place is None or tail.behind
-            return left
-        before = tail.place.offset if tail.place else 0
-        try:
-            lines = tail.read(left)
-        except Unreadable as error:
-            found.faults.append(f"{name}: {error}")
-            return left
+    def _read(self, name: str, tail: Tail, found: Collected, most: int, lines: int) -> tuple[int, int]:
+        """Read one file; how many bytes were read and events taken. A line over the bound is given back,
+        save where the file that it stands in is gone."""
         run_id = "" if name.startswith(f"{AUDIT_LOGS}/") else name.partition("/")[0]
-        for raw in lines:
-            self._take(run_id, name, raw, found)
+        begin, before = tail.taken, len(found.told)
+        ends = before + lines
+        while (left := most - (tail.taken - begin)) > 0 and len(found.told) < ends:
+            so_far = tail.taken
+            try:
+                raws = tail.read(min(left, _PORTION))
+            except Unreadable as error:
+                found.faults.append(f"{name}: {error}")
+                break
+            for raw in raws:
+                if len(found.told) >= ends and tail.go_back(raw):
+                    break
+                self._take(run_id, name, raw, found)
+            if tail.taken == so_far or not tail.behind:
+                break
         if tail.place is not None:
             found.places[name] = tail.place
-            found.more = found.more or tail.behind
-            return left - max(0, tail.place.offset - before)
-        return left
+        return tail.taken - begin, len(found.told) - before
 
     def _take(self, run_id: str, name: str, raw: Raw, found: Collected) -> None:
         words = _OF_RUNS if run_id else _OF_LOGS

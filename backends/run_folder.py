@@ -11,7 +11,6 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,10 @@ from typing import Final
 
 from backends.folder_watch import FolderWatch
 from backends.jsonl_tail import MOST_LINE, Raw, Tail, Unreadable, open_regular
+from backends.side_thread import SideThread
 from cockpit.domain.artefacts import (
     AUDIT_LOGS,
+    INCIDENTS,
     LINE_FILES,
     QUALITY_LATEST,
     BadLine,
@@ -51,11 +52,19 @@ def newest_runs(results: Path, most: int) -> tuple[list[str], int]:
             for entry in entries:
                 with contextlib.suppress(OSError):  # it is gone already
                     if is_run_id(entry.name) and entry.is_dir(follow_symlinks=False):
-                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                        found.append((_written_ns(entry), entry.name))
     except OSError as error:
         raise Unreadable(error.strerror or type(error).__name__) from None
     found.sort(reverse=True)
     return [name for _, name in found[:most]], len(found)
+
+
+def _written_ns(folder: os.DirEntry[str]) -> int:
+    """When something was last written in it: a folder's own time stays as it is while its files grow."""
+    times = [folder.stat(follow_symlinks=False).st_mtime_ns]
+    with contextlib.suppress(OSError):  # a run without incidents has no such file
+        times.append(Path(folder.path, INCIDENTS).lstat().st_mtime_ns)
+    return max(times)
 
 
 def newest_logs(folder: Path, most: int) -> list[str]:
@@ -120,7 +129,7 @@ class RunFolders:
         self._results = results
         self._logs = audit_logs
         self._files: dict[Path, _File] = {}
-        self._thread = ThreadPoolExecutor(1, "run folders")
+        self._thread = SideThread("run folders")
         self._watch = FolderWatch()
 
     async def view(self, run_id: str | None = None) -> RunView:
@@ -143,8 +152,9 @@ class RunFolders:
 
     async def close(self) -> None:
         await self._watch.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._forget, frozenset[Path]())
-        self._thread.shutdown(wait=False)
+        forgotten = asyncio.get_running_loop().run_in_executor(self._thread, self._forget, frozenset[Path]())
+        await asyncio.wait({forgotten}, timeout=1.0)  # a disk that does not answer is not waited for
+        self._thread.shutdown()
 
     def _view(self, wanted: str | None) -> RunView:
         faults: list[str] = []

@@ -69,9 +69,11 @@ class TriageStore:
         async with self._reader.use() as connection:
             return await recovering(connection, names)
 
-    async def recovery_facts(self, symbols: Sequence[str], moments: Sequence[datetime]) -> RecoveryFacts:
+    async def recovery_facts(
+        self, symbols: Sequence[str], moments: Sequence[datetime], fresh_s: float
+    ) -> RecoveryFacts:
         async with self._reader.use() as connection:
-            return await recovery_facts(connection, symbols, moments)
+            return await recovery_facts(connection, symbols, moments, fresh_s)
 
     async def triage_facts(self, incident_id: str) -> DeskFacts:
         """
@@ -116,16 +118,24 @@ async def recovering(connection: Any, names: Sequence[str]) -> tuple[Linked, ...
 
 
 async def recovery_facts(
-    connection: Any, symbols: Sequence[str], moments: Sequence[datetime]
+    connection: Any, symbols: Sequence[str], moments: Sequence[datetime], fresh_s: float
 ) -> RecoveryFacts:
-    """What the conditions of these symbols rest on; clean reconciliations are counted since each moment."""
+    """What the conditions of these symbols rest on; clean reconciliations are counted since each moment, and
+    none where a kind has not run for `fresh_s`."""
     row = await connection.fetchrow(_FACTS, list(symbols), BARS)
-    clean_since = {
-        (symbol, since): (await clean_cycles(connection, symbol, since)).count
+    counted = {
+        (symbol, since): await clean_cycles(connection, symbol, since, fresh_s)
         for since in moments
         for symbol in symbols
     }
-    return RecoveryFacts(row["at"], tuple(Bars(*each) for each in row["bars"]), _cycle(row), clean_since)
+    return RecoveryFacts(
+        row["at"],
+        tuple(Bars(*each) for each in row["bars"]),
+        _cycle(row),
+        {key: found.count for key, found in counted.items()},
+        {key: min(found.stale.values()) for key, found in counted.items() if found.stale},
+        fresh_s,
+    )
 
 
 def _cycle(row: Mapping[str, Any]) -> QualityCycle | None:

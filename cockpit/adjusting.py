@@ -40,7 +40,7 @@ class Adjusting(Resuming):
 
             report, desk, seen = found
             if not any(each.in_force for each in report.exclusions):
-                self.tell(f"undo: no exclusion of {report.name} is in force", "warn")
+                self.refuse(f"undo: no exclusion of {report.name} is in force")
                 return
             self.ask(IncludeDialog(report.name, self.board), lambda wish: self._include(wish, desk, seen))
 
@@ -52,9 +52,9 @@ class Adjusting(Resuming):
         if breaker_id is None:
             return
         if self.desk is None or self.board.desk is None or seen is None:
-            self.tell("lift: not connected yet", "warn")
+            self.refuse("lift: not connected yet")
         elif not limits_about(self.board, breaker_id):
-            self.tell(f"lift: no size limit is in force on {breaker_id}, above or below it", "warn")
+            self.refuse(f"lift: no size limit is in force on {breaker_id}, above or below it")
         else:
             from widgets.end_dialogs import LiftDialog
 
@@ -72,14 +72,14 @@ class Adjusting(Resuming):
         if report is None:
             return None
         if self.desk is None or seen is None:
-            self.tell(f"{what}: not connected yet", "warn")
+            self.refuse(f"{what}: not connected yet")
             return None
         if not isinstance(report, SloReport):
-            self.tell(f"{what}: {report.name} is a plain threshold; it has no budget to adjust", "warn")
+            self.refuse(f"{what}: {report.name} is a plain threshold; it has no budget to adjust")
             return None
         permission = kind.permission
         if permission is not None and (why := lacks(self.board, report.breaker, permission)):
-            self.tell(f"{what}: {why}", "warn")
+            self.refuse(f"{what}: {why}")
             self._record_kind(kind, report.breaker, self.desk)
             return None
         return report, self.desk, seen

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ from widgets.board import Board
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.widget import Widget
 
     from cockpit.config import Credentials
     from cockpit.desk import Desk
@@ -40,6 +42,10 @@ ResultT = TypeVar("ResultT")
 SPOOL_S = 5.0
 REPEATED_S = 0.5
 FINDINGS_S = 2.0
+SETTLES_S = 1.0
+BURST_S = 0.8
+"""What is typed on after a refused key, with no longer pause than this, was meant for its dialog."""
+_OF_TEXT = ("enter", "tab", "shift+tab", "backspace")
 _STYLE = {"done": "good", "pending": "warn", "refused": "bad"}
 _log = logging.getLogger("cockpit.asking")
 
@@ -68,9 +74,15 @@ class Asking(Shell):
         self._told_runs: set[str] = set()
         self._own_runs: dict[str, asyncio.Task[None]] = {}
         self._doing: set[asyncio.Task[None]] = set()
-        self._typed_ahead: list[events.Key] = []
+        self._typed_ahead: list[events.Key | events.Paste] = []
+        self._settles_until = 0.0
         self._panel_key: events.Key | None = None
         self._opening = True
+        self._key_at = float("-inf")
+        self._refused = ""
+        self._refused_until = float("-inf")
+        self._not_taken = ""
+        self._asked_by = ""
 
     # What the shell provides.
     def update_board(self, **changes: object) -> None:
@@ -82,12 +94,20 @@ class Asking(Shell):
     def wake_feeds(self) -> None:
         raise NotImplementedError
 
+    def refuse(self, text: str) -> None:
+        """Tell why a key opens no dialog. What is typed on in the same burst was meant for that dialog: it
+        means nothing here, until a pause, Esc or a key with ctrl."""
+        self.tell(text, "warn")
+        self._refused, self._not_taken = text, ""
+        self._refused_until = self._key_at + BURST_S
+
     # -- dialogs and tasks ----------------------------------------------------------------------------------
 
     def ask(self, dialog: Dialog[ResultT], answered: Any = None) -> None:
         """Open a dialog, unless one is open: two fast presses stack nothing."""
         if is_dialog(self.screen):
             return
+        dialog.asked_by = self._asked_by
 
         def done(result: ResultT | None) -> None:
             if answered is not None and result is not None:
@@ -129,11 +149,11 @@ class Asking(Shell):
         if panel is None or breaker_id is None:
             return None
         if self.desk is None:
-            self.tell(f"{STEP_WORDS[step]}: not connected yet", "warn")
+            self.refuse(f"{STEP_WORDS[step]}: not connected yet")
             return None
         why = steps(self.board, breaker_id).why_not(step)
         if why is not None:
-            self.tell(f"{STEP_WORDS[step]}: {why}", "warn")
+            self.refuse(f"{STEP_WORDS[step]}: {why}")
             self._record_denied(step, breaker_id, self.desk)
             return None
         return breaker_id, self.desk
@@ -167,14 +187,72 @@ class Asking(Shell):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys in the order in which they were typed: a key that opens a dialog has opened it before the next
-        is looked at, and what is typed until it stands, or until the stores are open, is kept for it."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            if self._opening or self._waits_for_dialog():
-                self._typed_ahead.append(event)
-                return
-            if not isinstance(self.focused, Input) and await self._took(event):
-                return
+        is looked at, one that leaves a field has left it, and what is typed until then, or until the stores
+        are open, is kept."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._typed_ahead.append(event)
+            await self._look()
+            return
         await super().on_event(event)
+
+    async def _look(self) -> None:
+        """Look at the keys that wait, the oldest first, until one must be waited for."""
+        while self._typed_ahead and not self._waits():
+            await self._look_at(self._typed_ahead.pop(0))
+
+    def _waits(self) -> bool:
+        return self._opening or self._waits_for_dialog() or time.monotonic() < self._settles_until
+
+    async def _look_at(self, event: events.Key | events.Paste) -> None:
+        self._key_at = event.time
+        if self._drops(event):
+            return
+        screen, focused = self.screen, self.focused
+        taken = isinstance(event, events.Key) and not isinstance(focused, Input) and await self._took(event)
+        if not taken:
+            await super().on_event(event)
+        is_text = isinstance(event, events.Paste) or bool(event.is_printable and event.character)
+        if focused is not None and not is_text and (isinstance(focused, Input) or is_dialog(screen)):
+            await self._settle(focused)
+
+    def _drops(self, event: events.Key | events.Paste) -> bool:
+        """Whether this was typed into a dialog that was refused; it is told, and ends here."""
+        if event.time >= self._refused_until or is_dialog(self.screen) or isinstance(self.focused, Input):
+            self._refused_until = float("-inf")
+            return False
+        if isinstance(event, events.Paste):
+            text = event.text
+        elif event.is_printable and event.character:
+            text = event.character
+        elif event.key in _OF_TEXT:
+            text = " "
+        else:
+            if event.key == "escape" or event.key.startswith("ctrl+"):
+                self._refused_until = float("-inf")
+            return False
+        from cockpit.domain.text import clean
+
+        self._refused_until = event.time + BURST_S
+        self._not_taken = (self._not_taken + text)[:200]
+        self.tell(f"not taken: {clean(self._not_taken, 40)} · {self._refused}", "warn")
+        return True
+
+    async def _settle(self, focused: Widget) -> None:
+        """Wait until a key that is no text has done all that it does. A field takes it in its own time, after
+        the text before it, and hands it up to the app; and what comes of it (Enter submits, a button is
+        pressed) goes up once more. A field that never answers does not keep the keyboard."""
+        way = [*(each for each in focused.ancestors_with_self if each is not self), self] * 2
+        until = self._settles_until = time.monotonic() + SETTLES_S
+
+        async def up(index: int) -> None:
+            if index == len(way):
+                if self._settles_until == until:
+                    self._settles_until = 0.0
+                await self._look()
+            elif not way[index].call_later(up, index + 1):  # it is gone, and nothing comes of it any more
+                self.call_later(up, index + 1)
+
+        await up(0)
 
     async def _took(self, event: events.Key) -> bool:
         screen = self.screen
@@ -203,12 +281,7 @@ class Asking(Shell):
     def take_keys(self) -> None:
         """The stores are open, or cannot be: the keys that waited for them are looked at now."""
         self._opening = False
-        self._replay()
+        self.call_later(self._look)
 
     async def on_dialog_ready(self) -> None:
-        self._replay()
-
-    def _replay(self) -> None:
-        typed, self._typed_ahead = self._typed_ahead, []
-        for event in typed:
-            self.post_message(event)
+        await self._look()

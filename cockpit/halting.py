@@ -35,7 +35,7 @@ class Halting(Asking):
 
         reports = due(self.board)
         if not reports:
-            self.tell("halt due: no error budget is RED where trading goes on", "warn")
+            self.refuse("halt due: no error budget is RED where trading goes on")
         elif target := self._target("trip", reports[0].breaker):
             self._open_trip(target[0], reports[0])
 
@@ -82,7 +82,7 @@ class Halting(Asking):
 
     def action_verify_trip(self) -> None:
         if self.trip_made is None:
-            self.tell("verify: no trip was made from this screen yet", "warn")
+            self.refuse("verify: no trip was made from this screen yet")
         else:
             self._verify_view()
 
@@ -126,9 +126,24 @@ class Halting(Asking):
         if (*kept, *spooled) != self.board.local_pending:
             self.update_board(local_pending=(*kept, *spooled))
 
+    def _note_enforced(self) -> None:
+        """Keep when each gateway was first seen to enforce the trip."""
+        if (made := self.trip_made) is not None and (seen := made.seen_by(self.board)) is not made:
+            self._trip_known(seen)
+
+    def _trip_known(self, made: TripMade) -> None:
+        """More is known of the trip: also where it is looked at."""
+        from widgets.views import VerificationView
+
+        self.trip_made = made
+        for screen in self.screen_stack:
+            if isinstance(screen, VerificationView) and screen.made.event_id == made.event_id:
+                screen.update_made(made)
+
     def _read_evidence(self, desk: Desk) -> None:
         from widgets.trip_checks import audit_row
 
+        self._note_enforced()
         made = self.trip_made
         if made is None or made.evidence_asked:
             return
@@ -154,10 +169,5 @@ class Halting(Asking):
             return None, f"unreadable: {error.refusal.message}"
 
     def _evidence_read(self, made: TripMade, found: tuple[bool | None, str]) -> None:
-        from widgets.views import VerificationView
-
         if self.trip_made is not None and self.trip_made.event_id == made.event_id:
-            self.trip_made = made.with_evidence(found)
-            for screen in self.screen_stack:
-                if isinstance(screen, VerificationView) and screen.made.event_id == made.event_id:
-                    screen.update_made(self.trip_made)
+            self._trip_known(self.trip_made.with_evidence(found))

@@ -297,15 +297,16 @@ MOVE_KEYS: Final = (
     Key("move.last", "end,G", "edge(1)", "last", "Last row", shown="end G"),
     Key("back", "escape", "back", "back", "Back: close the filter, the panel, the dialog", shown="esc"),
 )
+KILL: Final = Key(
+    "kill",
+    "ctrl+k",
+    "kill",
+    "KILL",
+    "Kill switch: halt all trading, cancel every order, flatten every position",
+    tightens=True,
+)
 APP_KEYS: Final = (
-    Key(
-        "kill",
-        "ctrl+k",
-        "kill",
-        "KILL",
-        "Kill switch: halt all trading, cancel every order, flatten every position",
-        tightens=True,
-    ),
+    KILL,
     Key("help", "question_mark", "help", "help", "This help", shown="?", footer=True),
     Key("palette", "ctrl+p", "command_palette", "palette", "Command palette"),
     Key("quit", "ctrl+q", "quit", "quit", "Quit", footer=True, priority=True),

@@ -47,9 +47,9 @@ class Killing(Switching):
         if is_dialog(screen):
             screen.say("kill switch: esc first, then ctrl+k")
         elif self.desk is None:
-            self.tell("kill switch: not connected yet", "warn")
+            self.refuse("kill switch: not connected yet")
         elif why := lacks(self.board, GLOBAL, Permission.KILL_SWITCH):
-            self.tell(f"kill switch: {why}", "warn")
+            self.refuse(f"kill switch: {why}")
             self._record_kind(Kind.KILL_STEP, GLOBAL, self.desk)
         elif self._shown_here():
             self._kill_view()
@@ -71,25 +71,25 @@ class Killing(Switching):
         return bool(known) or not kill.report.flat
 
     def _left_by_others(self) -> KillRow | None:
-        """The newest that is not proved FLAT, else one without review; where Postgres cannot say, what this
-        machine has kept."""
+        """The newest that is not proved FLAT, else one without review; where Postgres cannot say, also of
+        what this machine has kept."""
         from cockpit.domain.kill_records import finished
         from widgets.kill_words import unreviewed
 
+        if not self.board.desk_readable:
+            self.update_board(kills_kept=self._kept_here())
         rows = unreviewed(self.board)
-        if not self.board.desk_readable and not rows:
-            return self._kept_here()
         return next((row for row in rows if not finished(row.steps)), rows[0] if rows else None)
 
-    def _kept_here(self) -> KillRow | None:
+    def _kept_here(self) -> tuple[KillRow, ...]:
+        """What this machine's journal holds of kill switches that are not over, newest first."""
         from cockpit.kill_rows import row_of
 
         kept = [each for each in self._journal().all() if not each.over]
-        if not kept:
-            return None
-        last = kept[-1]
-        gateways = self.settings.gateways
-        return row_of(last.kill_id, last.login, last.notes, last.begun_at, last.facts, gateways)
+        return tuple(
+            row_of(each.kill_id, each.login, each.notes, each.begun_at, each.facts, self.settings.gateways)
+            for each in reversed(kept)
+        )
 
     def _journal(self) -> KillJournal:
         from cockpit.cli.killing import journal_of
@@ -115,7 +115,7 @@ class Killing(Switching):
             facts = self._facts(kill_id, known)
             self._run_kill(lambda ports, login: _resumed(ports, login, kill_id, facts))
         elif known is None:
-            self.tell("review: the kill switch is not recorded in Postgres yet", "warn")
+            self.refuse("review: the kill switch is not recorded in Postgres yet")
         else:
             from widgets.kill_dialogs import ReviewDialog
 
@@ -155,7 +155,7 @@ class Killing(Switching):
 
     def _run_kill(self, begin: Begin) -> None:
         if self._killing is not None and not self._killing.done():
-            self.tell("kill switch: it is running (ctrl+k shows it)", "warn")
+            self.refuse("kill switch: it is running (ctrl+k shows it)")
             return
         self._killing = self.do(self._keep_killing(begin), "kill switch")
 
@@ -183,12 +183,16 @@ class Killing(Switching):
             self.tell(f"kill switch: {report.line}", "good" if report.flat else "bad")
 
     async def keep_reports(self) -> None:
-        """Send what this machine's kill switches could not report, as long as the screen is open."""
+        """Send what this machine's kill switches could not report, as long as the screen is open; and show
+        those that are not over where Postgres cannot say."""
         from cockpit.cli.tripping import login_of
         from cockpit.operations.kill_reports import send_waiting
 
         login = login_of(self.credentials)
         while self.desk is not None:
+            kept = await asyncio.to_thread(self._kept_here)
+            if kept != self.board.kills_kept:
+                self.update_board(kills_kept=kept)
             if self._killing is None or self._killing.done():
                 await send_waiting(login, self.desk.stores.postgres, self._journal())
             await asyncio.sleep(REPORTS_S)

@@ -76,9 +76,9 @@ class Responding(Switching):
         if panel is None:
             return
         if self.desk is None:
-            self.tell("new incident: not connected yet", "warn")
+            self.refuse("new incident: not connected yet")
         elif why := recording_blocked(self.board):
-            self.tell(f"new incident: {why}", "warn")
+            self.refuse(f"new incident: {why}")
             self._record_kind(Kind.INCIDENT, GLOBAL, self.desk)
         else:
             if self._new_incident is None or not self._new_incident.filled:
@@ -99,13 +99,13 @@ class Responding(Switching):
         chosen = Change(change)
         if incident_id is None:
             if panel is not None:
-                self.tell(f"{WORDS[chosen]}: no incident is under the cursor", "warn")
+                self.refuse(f"{WORDS[chosen]}: no incident is under the cursor")
             return
         if self.desk is None:
-            self.tell(f"{WORDS[chosen]}: not connected yet", "warn")
+            self.refuse(f"{WORDS[chosen]}: not connected yet")
             return
         if why := why_not(self.board, found(self.board, incident_id), chosen):
-            self.tell(f"{WORDS[chosen]}: {why}", "warn")
+            self.refuse(f"{WORDS[chosen]}: {why}")
             kind = Kind.ACKNOWLEDGE if chosen is Change.ACKNOWLEDGE else Kind.INCIDENT
             self._record_kind(kind, GLOBAL, self.desk)
             return
@@ -157,15 +157,26 @@ class Responding(Switching):
     def action_trip_incident(self) -> None:
         """The trip that an incident asks for: of what it is linked to, else of execution, else of everything;
         opens filled in, and a person confirms it."""
+        from widgets.incident_clocks import over
         from widgets.incident_rows import found
 
         panel = self._panel()
         row = found(self.board, panel.incident_id) if panel is not None else None
         if panel is None or row is None:
             return
+        if over(row):
+            self._trip_apart(row, panel.selected)
+            return
         fallback = EXECUTION if EXECUTION in self.board.catalogue else GLOBAL
         if target := self._target("trip", panel.selected or fallback):
             self._open_trip_of(row, target[0])
+
+    def _trip_apart(self, row: IncidentRow, breaker_id: str | None) -> None:
+        """An incident that is over asks for no halt: the trip of what it is linked to opens empty."""
+        if breaker_id is None:
+            self.refuse(f"trip: this incident is {row.status}, it asks for no halt; panel 1, then t, trips")
+        elif target := self._target("trip", breaker_id):
+            self._open_trip(target[0], None)
 
     def _open_trip_of(self, row: IncidentRow, breaker_id: str) -> None:
         """What somebody wrote and left stays."""
@@ -179,8 +190,19 @@ class Responding(Switching):
             proposed_by = "by the incident that you look at"
         self.ask(TripDialog(breaker_id, self.board, self._drafts, proposed_by), self._trip)
 
-    def run_step(self, digit: int, act: Act) -> None:
-        """A step of a playbook, by its own dialog; each checks for itself who may do what."""
+    def action_kill(self) -> None:
+        raise NotImplementedError
+
+    def run_step(self, digit: int, act: Act, named: str = "") -> None:
+        """A step of a playbook, by its own dialog, which says `named`, the playbook and the step: neither
+        may be in view. Each checks for itself who may do what."""
+        self._asked_by = named
+        try:
+            self._run_step(digit, act)
+        finally:
+            self._asked_by = ""
+
+    def _run_step(self, digit: int, act: Act) -> None:
         from cockpit.domain.playbooks import MODES, Act
         from cockpit.screens.first_minutes import FirstMinutesPage
 
@@ -188,7 +210,7 @@ class Responding(Switching):
         if not isinstance(page, FirstMinutesPage):
             return
         if act is Act.NONE:
-            self.tell(f"{digit}: no step of this playbook has that digit", "warn")
+            self.refuse(f"{digit}: no step of this playbook has that digit")
         elif act is Act.TRIP:
             self.action_trip_incident()
         elif act in (Act.ACKNOWLEDGE, Act.NOTE):
@@ -199,7 +221,7 @@ class Responding(Switching):
                 said = (
                     f"everything that it concerns is in {mode.value}" if mode else "it concerns no instrument"
                 )
-                self.tell(f"{digit}: {said}", "warn")
+                self.refuse(f"{digit}: {said}")
             elif mode is None:
                 self.action_cancel_all()
             else:
@@ -207,4 +229,4 @@ class Responding(Switching):
         elif act is Act.WITHDRAWALS_HALT:
             self.action_withdrawals()
         elif act is Act.KILL_SWITCH:
-            self.call_next(self.run_action, "app.kill")
+            self.action_kill()

@@ -132,9 +132,9 @@ class Resuming(Halting):
         from widgets.pick_dialogs import ApproveDialog
 
         if self.desk is None:
-            self.tell("approvals: not connected yet", "warn")
+            self.refuse("approvals: not connected yet")
         elif not self.board.waiting():
-            self.tell("approvals: nothing waits for a second person", "warn")
+            self.refuse("approvals: nothing waits for a second person")
         else:
             seen = self.board.breakers
             self.ask(ApproveDialog(self.board), lambda wish: self._approve(wish, seen))
@@ -167,11 +167,11 @@ class Resuming(Halting):
 
         incidents = self.board.desk.incidents if self.board.desk else ()
         if self.desk is None or self.board.desk is None:
-            self.tell("acknowledge: Postgres has not been read yet", "warn")
+            self.refuse("acknowledge: Postgres has not been read yet")
         elif not any(row.status == "open" for row in incidents):
-            self.tell("acknowledge: no incident is open", "warn")
+            self.refuse("acknowledge: no incident is open")
         elif why := may_acknowledge(self.board):
-            self.tell(f"acknowledge: {why}", "warn")
+            self.refuse(f"acknowledge: {why}")
         else:
             self.ask(AcknowledgeDialog(self.board), self._acknowledge)
 

@@ -64,12 +64,12 @@ class Switching(Adjusting):
         panel = self._panel()
         symbol = panel.symbol if panel is not None else None
         if symbol is None:
-            self.tell("release: no instrument is under the cursor", "warn")
+            self.refuse("release: no instrument is under the cursor")
         elif desk := self._may("release", switch_of(Scope.LATCH, symbol), releases=True):
             from widgets.switch_words import latched
 
             if latched(self.board, symbol) is False:
-                self.tell(f"release: the latch of {symbol} is not set", "warn")
+                self.refuse(f"release: the latch of {symbol} is not set")
                 return
             from widgets.latch_dialog import LatchDialog
 
@@ -85,7 +85,8 @@ class Switching(Adjusting):
             since = dialog.since(self.board)
             try:
                 store = await self.recon_feed.store()
-                dialog.counted(await store.clean_cycles(dialog.symbol, since) if since else None)
+                fresh_s = self.board.limits.reconciliation_fresh_s
+                dialog.counted(await store.clean_cycles(dialog.symbol, since, fresh_s) if since else None)
             except Refused as error:
                 dialog.counted(None, error.refusal.message)
             await asyncio.sleep(CYCLES_S)
@@ -104,7 +105,7 @@ class Switching(Adjusting):
         if panel is None:
             return None
         if symbol is None:
-            self.tell(f"{what}: put the cursor on an instrument", "warn")
+            self.refuse(f"{what}: put the cursor on an instrument")
             return None
         desk = self._may(what, switch_of(scope, symbol))
         return None if desk is None else (symbol, desk)
@@ -119,12 +120,12 @@ class Switching(Adjusting):
         if self._panel() is None:
             return None
         if self.desk is None:
-            self.tell(f"{what}: not connected yet", "warn")
+            self.refuse(f"{what}: not connected yet")
             return None
         kind = Kind.RELEASE if releases else Kind.TRIP
         permission = Permission.RESET_CIRCUIT if releases else Permission.TRIP_CIRCUIT
         if why := lacks(self.board, switch, permission):
-            self.tell(f"{what}: {why}", "warn")
+            self.refuse(f"{what}: {why}")
             self._record_kind(kind, switch, self.desk)
             return None
         return self.desk

@@ -19,7 +19,7 @@ def kill_review_words(board: Board, kill_id: object, cells: int) -> list[Line]:
     """What approving a kill switch's review means, and how that kill switch stands."""
     rows = board.desk.kills if board.desk else ()
     row = next((each for each in rows if each.kill_id == kill_id), None)
-    words = "REVIEW OF THE KILL SWITCH: approved, global may be half-opened again"
+    words = "REVIEW OF THE KILL SWITCH: approving it lets global be half-opened again"
     lines: list[Line] = [((words, "strong"),)]
     if row is None:
         return [*lines, (("that kill switch is not known here: leave it to be looked at", "bad"),)]

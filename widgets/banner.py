@@ -36,7 +36,7 @@ def banner(board: Board, cells: int = 120) -> list[Line]:
 
 
 def _kill(board: Board) -> Line | None:
-    if board.kill is None and (board.desk is None or not board.desk.kills):
+    if board.kill is None and not board.kills_kept and (board.desk is None or not board.desk.kills):
         return None
     from widgets.kill_words import banner_line
 
@@ -62,8 +62,14 @@ def _switches(board: Board) -> Line | None:
         return None
     words = ", ".join(clean(switch_words(each), 80) for each in found[:4])
     said = [f"SET: {words}{_others(found[4:])}"] if found else []
-    said += [f"{doubts} switch(es) IN DOUBT, which halt as if set"] if doubts else []
+    said += [_doubt_words(doubts)] if doubts else []
     return ((f" ■ {' · '.join(said)}", "banner-warn"),)
+
+
+def _doubt_words(doubts: int) -> str:
+    """What a switch in doubt does, and what ends the doubt."""
+    cure = "m, r (panel 4), w; cockpit switches"
+    return f"{doubts} switch(es) IN DOUBT, which halt as if set: release with {cure}"
 
 
 def imposers(board: Board) -> list[BreakerId]:

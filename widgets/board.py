@@ -14,7 +14,7 @@ from cockpit.domain.states import State
 from cockpit.domain.text import clean
 
 if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
-    from cockpit.domain.desk import DeskSnapshot, RequestRow, RunRow
+    from cockpit.domain.desk import DeskSnapshot, KillRow, RequestRow, RunRow
     from cockpit.domain.documents import Effective, Epoch, Reading
     from cockpit.domain.incident_page import IncidentPage
     from cockpit.domain.incident_story import IncidentList
@@ -101,6 +101,7 @@ class Board:
     recon_at: float = 0.0  # `monotonic` when it was read
     recon_error: str | None = None
     kill: KillProgress | None = None  # of the kill switch that this cockpit runs, or ran last
+    kills_kept: tuple[KillRow, ...] = ()  # not over by this machine's journal, newest first
 
     @property
     def redis_age_s(self) -> float | None:

@@ -23,7 +23,7 @@ from cockpit.domain.text import MAX_NOTES, MIN_NOTES, BadNotes, justification
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.keys import CONFIRM, LEAVE, bindings
-from widgets.line import Line, fold
+from widgets.line import Line, cut, fold
 from widgets.line_view import LINE_CLASSES, LineView
 from widgets.vouch_item import VouchItem
 
@@ -57,11 +57,14 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self._said = False
         self._fault: str | None = None
         self._text_at = float("-inf")
+        self.asked_by = ""  # what else than a key of its own has opened it, in words
         self.ready = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="frame"):
             yield LineView([((self._title, self.TITLE_STYLE),)], id="title")
+            if self.asked_by:
+                yield LineView([cut(((self.asked_by, "strong"),), self.cells)], id="asked-by")
             yield from self.parts()
             yield LineView([(("", ""),)], id="foot")
 

@@ -52,6 +52,9 @@ _WORDS: Final = {
     "APPROVAL_REQUESTED": "asks approval",
     "INCIDENT_ACKNOWLEDGED": "acknowledged",
     "AUTHORITY_TERM": "authority began",
+    "KILL_SWITCH_STEP": "kill switch",
+    "KILL_SWITCH_REVIEWED": "kill reviewed",
+    "ORDERS_CANCEL_REFUSED": "cancel NOT DONE",
     "OPERATOR_ADDED": "login added",
     "OPERATOR_REVOKED": "login revoked",
     "STATE_LOSS_DETECTED": "STATE LOSS",
@@ -171,6 +174,8 @@ def audit_line(row: AuditRow, exact: bool = False) -> Line:
     if not exact and (share := _quiet_share(row)):
         words = f"trading at {share}"
     base = base_of(name)
+    if base == "KILL_SWITCH_STEP":
+        whose = f"{kill_step_words(details_of(row.details))} by {actor}"
     style = "dim" if name.endswith("_INTENT") else "warn" if name.endswith("_VOID") else _STYLE.get(base, "")
     return (
         (f"{clock_s(row.timestamp)} ", "dim"),
@@ -179,6 +184,12 @@ def audit_line(row: AuditRow, exact: bool = False) -> Line:
         (whose, ""),
         (f" · {why}" if why else "", "dim"),
     )
+
+
+def kill_step_words(details: Mapping[str, object]) -> str:
+    """`flatten: residual`; of details that were cut off, that they are."""
+    named = [clean(str(details[name]), 20) for name in ("step", "outcome") if name in details]
+    return ": ".join(named) if len(named) == 2 else "a step, see its details"
 
 
 def details_of(text: str) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ from widgets.line import Line, cut
 from widgets.line_view import LineView
 
 WishT = TypeVar("WishT")
+NEEDED: Final = "needed"
 LABELS: Final = {"ticket": "ticket", "notes": "notes", "typed": "type"}
 
 
@@ -76,10 +77,15 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
 
     def beside(self, name: str) -> Line:
         """What stands right of a field."""
-        return notes_count(self._value(name)) if name == "notes" else ((f" {self.note(name)}", "dim"),)
+        if name == "notes":
+            return notes_count(self._value(name))
+        note = self.note(name)
+        if note == NEEDED and self._value(name).strip():
+            return ((" ✓", "good"),) if self.field_fault(name) is None else ((" not valid", "warn"),)
+        return ((f" {note}", "dim"),)
 
     def note(self, name: str) -> str:
-        return {"ticket": "needed", "typed": "to confirm"}.get(name, "")
+        return {"ticket": NEEDED, "typed": "to confirm"}.get(name, "")
 
     def prepare(self) -> None:
         self.set_focus(self.query_one("#cancel"))

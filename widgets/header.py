@@ -101,7 +101,8 @@ def data_age(board: Board) -> Span:
 
 
 def header(board: Board, cells: int) -> Line:
-    """The widest of several wordings that fits."""
+    """The widest of several wordings that fits. Where none does, the last lights give way, and neither who
+    nor how old."""
     found = lights(board)
     who = _who(board)
     short = who[:2]
@@ -132,7 +133,9 @@ def header(board: Board, cells: int) -> Line:
         body = _spread(left, lamps, data_age(board), cells)
         if width(body) <= cells:
             return body
-    return cut(body, cells)
+    age = data_age(board)
+    kept = cut(_spread(left, lamps, ("", ""), 0), cells - width((age,)) - 2)
+    return (*kept, (fit("", cells - width((*kept, age)) - 1), ""), age, (" ", ""))
 
 
 def _who(board: Board) -> tuple[Span, ...]:

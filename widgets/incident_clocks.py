@@ -61,12 +61,14 @@ def state_words(row: IncidentRow, at: datetime) -> Span:
     return _STATE.get(row.status, (f"? {clean(row.status, 10)}", "unknown"))
 
 
-def left(until: datetime, at: datetime) -> str:
-    """`4:12` within the quarter of an hour that one counts by seconds, then `44 min`, `3 h`, `2 d`."""
+def left(until: datetime, at: datetime, *, narrow: bool = False) -> str:
+    """`4 min 12 s` within the quarter of an hour that one counts by seconds, `narrow` `4m12s`: a colon would
+    make it a time of day. Then `44 min`, `3 h`, `2 d`."""
     seconds = (until - at).total_seconds()
-    if 0 <= seconds < 900:
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-    return span(seconds)
+    if not 60 <= seconds < 900:
+        return span(seconds)
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if narrow else f"{minutes} min {rest} s"
 
 
 def deadline(row: IncidentRow) -> datetime:
@@ -77,7 +79,7 @@ def deadline(row: IncidentRow) -> datetime:
         return (row.alarm_at or row.opened_at) + timedelta(minutes=5)
 
 
-def ack_clock(row: IncidentRow, at: datetime, expiry_s: float) -> Span:
+def ack_clock(row: IncidentRow, at: datetime, expiry_s: float, *, narrow: bool = False) -> Span:
     """What the acknowledgement clock says: counts down, then how long overdue; afterwards who, and when an
     acknowledgement that nothing follows lapses."""
     if over(row):
@@ -87,12 +89,12 @@ def ack_clock(row: IncidentRow, at: datetime, expiry_s: float) -> Span:
         if at >= by:
             return (f"overdue {span((at - by).total_seconds())}", "bad")
         soon = by - at <= timedelta(minutes=5)
-        return (f"ack in {left(by, at)}", "warn" if soon else "")
+        return (f"ack in {left(by, at, narrow=narrow)}", "warn" if soon else "")
     lapses = expires_at(row, expiry_s)
     if lapses is not None and at >= lapses:
         return ("ack LAPSES", "bad")
     if lapses is not None and lapses - at <= EXPIRES_SOON:
-        return (f"lapses {left(lapses, at)}", "warn")
+        return (f"lapses {left(lapses, at, narrow=narrow)}", "warn")
     return (f"by {clean(row.acknowledged_by or '?', 30)}", "dim")
 
 

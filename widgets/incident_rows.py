@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import IncidentRow, PageRow
 from cockpit.domain.incident_story import linked, overdue, snoozed
+from cockpit.domain.switches import surely_set
 from cockpit.domain.text import clean
 from widgets.board import STALE_AFTER_S, Board
 from widgets.columns import spaced
@@ -21,6 +23,7 @@ from widgets.incident_clocks import (
     state_words,
 )
 from widgets.line import Line, cut, fit, fold, join, wrap
+from widgets.switch_words import reads_set
 from widgets.times import ago, clock, span
 
 WIDE: Final = 110
@@ -76,7 +79,7 @@ def incident_line(row: IncidentRow, at: datetime, expiry_s: float, cells: int) -
     cellular = [
         (severity_words(row), severity_style(row)),
         state_words(row, at),
-        ack_clock(row, at, expiry_s),
+        ack_clock(row, at, expiry_s, narrow=True),
         (ago(row.opened_at, at), dim),
         (clean(row.owner or "nobody", 40), dim if row.owner or ended else "warn"),
         (clean(kind, 40), dim),
@@ -180,10 +183,22 @@ def _linked_facts(board: Board, row: IncidentRow) -> list[tuple[str, str, str]]:
     found = []
     for name in linked(row):
         effective = board.effective(name) if board.redis_readable else None
-        words = effective.state.label if effective else "unreadable here"
-        found.append(("breaker", f"{clean(name, 80)} is {words}", "" if effective else "unknown"))
+        known, words = effective is not None, effective.state.label if effective else "unreadable here"
+        if is_one := name in board.catalogue.switches:
+            known, words = _switch_reading(board, BreakerId(name))
+        what = "switch" if is_one else "breaker"
+        found.append((what, f"{clean(name, 80)} is {words}", "" if known else "unknown"))
     found += [("slo", clean(name, 80), "") for name in row.slos]
     return found
+
+
+def _switch_reading(board: Board, switch: BreakerId) -> tuple[bool, str]:
+    """A switch has no state above it: its own reading counts."""
+    if not board.redis_readable or board.breakers is None:
+        return False, "unreadable here"
+    if not reads_set(board, switch):
+        return True, "not set"
+    return (True, "SET") if surely_set(board.reading(switch)) else (False, "IN DOUBT, which halts as if set")
 
 
 def _fact(name: str, words: str, style: str, cells: int) -> list[Line]:
@@ -252,7 +267,7 @@ def status_lines(board: Board, order: str, cells: int) -> list[Line]:
     ]
     parts += [((f"{late:,} OVERDUE", "bad"),)] if late else []
     parts += [((f"{sleeping:,} snoozed", "limited"),)] if sleeping else []
-    parts.append(((f"{read.over_count:,} over", "dim"),))
+    parts.append(((f"{read.over_count:,} ended", "dim"),))
     parts += [((f"{read.hidden:,} more not listed", "warn"),)] if read.hidden > 0 else []
     lines = fold((*head, *join(parts, " · ")), cells, 2)
     age = max(0.0, board.monotonic - board.incidents_at)

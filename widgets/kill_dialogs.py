@@ -14,7 +14,6 @@ from textual.widget import Widget
 
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.desk import KillRow
-from cockpit.domain.modes import Mode
 from cockpit.domain.permissions import Permission
 from widgets.blast_radius import amount
 from widgets.board import Board
@@ -22,11 +21,11 @@ from widgets.choice import Choice
 from widgets.dialog import Dialog, choices
 from widgets.exclude_dialog import adjusting_blocked
 from widgets.form_dialog import FormDialog
+from widgets.kill_modes import freed_by, refusing_lines
 from widgets.kill_words import report_lines, review_asked, row_lines, running_here, stage, unreviewed
 from widgets.line import Line, cut, wrap
 from widgets.line_view import LineView
 from widgets.next_steps import lacks
-from widgets.switch_words import imposed_mode, symbol_under
 from widgets.views import LinesDialog
 
 WORD = "KILL"
@@ -57,10 +56,12 @@ class KillDialog(FormDialog[KillWish]):
         super().__init__("KILL SWITCH · halt, cancel, flatten the whole platform", board, classes="-tighten")
 
     def lines(self, board: Board) -> list[Line]:
-        gateways = ", ".join(board.gateways) or "none is registered: it can then not be proved FLAT"
+        waits: Line = (("2 no gateway is registered: it cannot be proved FLAT", "bad"),)
+        if board.gateways:
+            waits = ((f"2 waits until the gateways enforce it: {', '.join(board.gateways)}", ""),)
         lines: list[Line] = [
             (("does   ", "title"), ("1 trips global: all trading halts, at once", "strong")),
-            (("       ", ""), (f"2 waits until the gateways enforce it: {gateways}", "")),
+            (("       ", ""), *waits),
             (("       ", ""), ("3 cancels ", ""), (_orders(board), "strong")),
             (("       ", ""), ("4 flattens ", ""), (_positions(board), "strong")),
             (("       ", ""), ("5 reads the venue again until both are none: only that is FLAT", "")),
@@ -69,9 +70,7 @@ class KillDialog(FormDialog[KillWish]):
             lines.append(
                 (("Postgres is unreadable here: the numbers are unknown, the kill switch works", "warn"),)
             )
-        if trapped := _trapped(board):
-            words = f"HARD_HALT traps the orders of {', '.join(trapped)}: they cannot be cancelled (m)"
-            lines += wrap(words, self.cells, 2, "bad")
+        lines += refusing_lines(board, self.cells)
         words = "It ends only with a recorded review, approved by a second safety-admin"
         return [*lines, ((words, "dim"),)]
 
@@ -95,11 +94,6 @@ def _positions(board: Board) -> str:
     held = [row for row in board.desk.positions if row.quantity]
     exposure = amount(sum((row.exposure for row in held), Decimal(0)))
     return f"{len(held)} position{'' if len(held) == 1 else 's'}, exposure {exposure}"
-
-
-def _trapped(board: Board) -> list[str]:
-    symbols = (symbol for name in board.catalogue.ids if (symbol := symbol_under(name)) is not None)
-    return [each for each in symbols if imposed_mode(board, each) is Mode.HARD_HALT][:5]
 
 
 class KillView(LinesDialog):
@@ -149,7 +143,7 @@ class KillView(LinesDialog):
 def _view_lines(board: Board, cells: int) -> list[Line]:
     if board.kill is None:
         return [(("no kill switch was run from this screen", "dim"),)]
-    lines = report_lines(board.kill.report, cells)
+    lines = report_lines(board.kill.report, cells, freed_by(board, board.kill.report, cells))
     if not board.kill.running and not board.kill.report.flat:
         lines.append((("stopped here; the trip of global stays", "warn"),))
     if board.kill.message and not board.kill.running:

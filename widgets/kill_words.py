@@ -5,17 +5,21 @@ FLAT stands here only where the report proves it (I15); what somebody reported i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.desk import KillRow, KillStepRow, RequestRow
 from cockpit.domain.kill import KillReport, Step, StepOutcome, StepState, Verdict
 from cockpit.domain.kill_records import finished
+from cockpit.domain.permissions import Permission
 from cockpit.domain.text import clean
 from widgets.board import Board
 from widgets.event_rows import details_of
 from widgets.line import Line, Span, fit, wrap
+from widgets.next_steps import lacks
 from widgets.times import ago, clock, clock_s
 
 STEP_WORDS: Final = {
@@ -42,8 +46,13 @@ def running_here(board: Board) -> bool:
 
 
 def unreviewed(board: Board) -> tuple[KillRow, ...]:
-    """Kill switches whose review is not approved, newest first. None while Postgres was never read."""
-    return board.desk.kills if board.desk is not None else ()
+    """Kill switches whose review is not approved, newest first. While Postgres cannot say, also those that
+    this machine has kept."""
+    rows = board.desk.kills if board.desk is not None else ()
+    if board.desk_readable:
+        return rows
+    known = {row.kill_id for row in rows} | ({board.kill.report.kill_id} if board.kill else set())
+    return (*rows, *(row for row in board.kills_kept if row.kill_id not in known))
 
 
 def review_asked(board: Board, kill_id: str) -> RequestRow | None:
@@ -62,24 +71,31 @@ def stage(board: Board, row: KillRow) -> str:
 def banner_line(board: Board) -> Line | None:
     """What somebody must know of a kill switch before anything else."""
     if running_here(board) and board.kill is not None:
-        report = board.kill.report
-        return ((f" ■ KILL SWITCH RUNNING HERE: {brief(report)} · ctrl+k shows it", "banner-bad"),)
+        text = f" ■ KILL SWITCH RUNNING HERE: {brief(board.kill.report)}{_key(board, 'ctrl+k shows it')}"
+        return ((text, "banner-bad"),)
     if _left_here(board) and board.kill is not None:
-        return ((f" ■ KILL SWITCH NOT FLAT: {brief(board.kill.report)} · ctrl+k goes on", "banner-bad"),)
+        text = f" ■ KILL SWITCH NOT FLAT: {brief(board.kill.report)}{_key(board, 'ctrl+k goes on')}"
+        return ((text, "banner-bad"),)
     rows = unreviewed(board)
     if not rows:
         return None
     row = next((each for each in rows if stage(board, each) == "UNFINISHED"), rows[0])
     more = f" +{len(rows) - 1} more" if len(rows) > 1 else ""
     who, when = clean(row.login, 40), clock(row.started_at, board.desk_now)
-    where = "as read last, Postgres is unreadable here" if not board.desk_readable else ""
+    source = "by this machine's journal" if row in board.kills_kept else "as read last"
+    where = f"{source}, Postgres is unreadable here" if not board.desk_readable else ""
     where = f" · {where}" if where else ""
     words = stage(board, row)
     if words == "UNFINISHED":
-        text = f" ■ KILL SWITCH UNFINISHED: begun {when} by {who}, not proved FLAT{more} · ctrl+k{where}"
+        text = f" ■ KILL SWITCH UNFINISHED: begun {when} by {who}, not proved FLAT{more}{_key(board)}{where}"
         return ((text, "banner-bad"),)
-    key = "A" if "SECOND" in words else "ctrl+k"
-    return ((f" ■ KILL SWITCH of {when} by {who}: {words}{more} · {key}{where}", "banner-warn"),)
+    key = " · A" if "SECOND" in words else _key(board)
+    return ((f" ■ KILL SWITCH of {when} by {who}: {words}{more}{key}{where}", "banner-warn"),)
+
+
+def _key(board: Board, words: str = "ctrl+k") -> str:
+    """The key is named only to whom it serves."""
+    return "" if lacks(board, GLOBAL, Permission.KILL_SWITCH) else f" · {words}"
 
 
 def _left_here(board: Board) -> bool:
@@ -115,12 +131,14 @@ def brief(report: KillReport) -> str:
 _DONE: Final = (StepOutcome.DONE, StepOutcome.FLAT)
 
 
-def report_lines(report: KillReport, cells: int) -> list[Line]:
-    """Each step with its state and confirmation, then what is left and why, then the verdict."""
+def report_lines(report: KillReport, cells: int, advice: Sequence[Line] = ()) -> list[Line]:
+    """Each step with its state and confirmation, then what is left and why, then `advice` on that, then the
+    verdict. What the verdict says is not said by the last step too."""
     lines: list[Line] = []
+    below = f"{len(report.residuals)} left, listed below" if report.residuals else "none left"
     for number, each in enumerate(report.steps, 1):
-        listed = each.step is Step.VERIFY and report.residuals
-        shown = replace(each, line=f"{len(report.residuals)} left, listed below") if listed else each
+        listed = each.step is Step.VERIFY and (report.residuals or report.flat)
+        shown = replace(each, line=below) if listed else each
         lines += _step(number, shown, cells)
     if report.residuals:
         many = f"{len(report.residuals)} LEFT AT THE VENUE, each with the reason"
@@ -129,7 +147,7 @@ def report_lines(report: KillReport, cells: int) -> list[Line]:
             lines += wrap(f"  {clean(residual.line, 300)}", cells, 2, "bad")
         if len(report.residuals) > MOST_RESIDUALS:
             lines.append(((f"  and {len(report.residuals) - MOST_RESIDUALS} more", "bad"),))
-    return [*lines, *verdict_lines(report, cells)]
+    return [*lines, *advice, *verdict_lines(report, cells)]
 
 
 def verdict_lines(report: KillReport, cells: int) -> list[Line]:

@@ -53,9 +53,10 @@ class LatchDialog(FormDialog[SwitchWish]):
 
     def lines(self, board: Board) -> list[Line]:
         lines = release_lines(board, self.symbol, self.cells)
-        wanted = f"the authority wants {CLEAN_WANTED} consecutive clean cycles of every kind of its runs"
-        lines.append((("needs     ", "title"), (f"{wanted},", "")))
-        lines.append((("          begun after the latch was set; an unknown run begins the count anew", ""),))
+        wanted = f"{CLEAN_WANTED} consecutive clean cycles of every kind of its runs, begun after the"
+        wanted = f"{wanted} latch was set; an unknown run begins the count anew"
+        first, *more = wrap(wanted, self.cells - 10, 3)
+        lines += [(("needs     ", "title"), *first), *(((" " * 10, ""), *each) for each in more)]
         if self._cycles is None:
             lines += wrap(f"          {self._uncounted()}", self.cells, 2, "unknown")
         else:

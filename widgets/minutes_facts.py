@@ -45,7 +45,7 @@ def title_entries(board: Board, page: IncidentPage, now: datetime, cells: int) -
     said: list[Span] = [
         (severity_words(row), severity_style(row)),
         state_words(row, now),
-        ack_clock(row, now, expiry_s),
+        ack_clock(row, now, expiry_s, narrow=True),
     ]
     said.append((clean(row.owner or "nobody", 30), "" if row.owner else "warn"))
     line: Line = ((" ", ""),)

@@ -130,8 +130,10 @@ class ModeDialog(FormDialog[ModeWish]):
         """What a HARD_HALT does that people forget."""
         if self._meant is not Mode.HARD_HALT:
             return []
+        in_force = imposed_mode(self.board, self.symbol) is Mode.HARD_HALT
         words = f"HARD_HALT traps resting orders: {counted(resting(board, self.symbol))} can be neither"
-        words = f"{words} cancelled nor filled while it lasts. To cancel first: esc, then x"
+        cure = "To cancel them: choose CANCEL_ONLY first" if in_force else "To cancel first: esc, then x"
+        words = f"{words} cancelled nor filled while it lasts. {cure}"
         return wrap(words, self.cells, 2, "bad")
 
     @property

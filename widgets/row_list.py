@@ -77,6 +77,14 @@ class RowList(LineView, can_focus=True):
             self._scroll_to_cursor()
             self._repaint()
 
+    def lead(self, key: str) -> None:
+        """Put the cursor on `key`, and its row at the top as far as there are rows below it."""
+        if key in self._index:
+            self.select(key)
+            self._top = self._at()
+            self._scroll_to_cursor()
+            self._repaint()
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._keys))
 

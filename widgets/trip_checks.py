@@ -31,6 +31,15 @@ class TripMade:
     tripped_at: datetime | None
     evidence: tuple[bool | None, str] | None = None
     evidence_asked: bool = False
+    enforced: tuple[tuple[str, datetime], ...] = ()
+    """Each gateway with the first acknowledgement of this very epoch that was seen, by the database's clock:
+    it renews them as long as it enforces the epoch."""
+
+    def seen_by(self, board: Board) -> TripMade:
+        """The same, with the gateways that are seen to enforce it now and were not before."""
+        known = {name for name, _ in self.enforced}
+        fresh = tuple((name, at) for name, at in _acknowledged(board, self) if name not in known)
+        return replace(self, enforced=(*self.enforced, *fresh)) if fresh else self
 
     def reading(self) -> TripMade:
         """The same, its evidence being read back."""
@@ -140,17 +149,24 @@ def _orders(board: Board, made: TripMade) -> Check:
 
 
 def _moment(board: Board, made: TripMade) -> datetime | None:
-    """When trading had to have stopped: when the last gateway acknowledged, else when it was tripped."""
+    """When trading had to have stopped: when the last gateway was first seen to, else when it was tripped."""
     moments = [made.tripped_at] if made.tripped_at else []
+    moments += [at for _, at in made.seen_by(board).enforced]
+    return max(moments, default=None)
+
+
+def _acknowledged(board: Board, made: TripMade) -> list[tuple[str, datetime]]:
+    """The gateways whose newest acknowledgement is of the trip's own epoch, and its moment."""
     acks = board.authority_status.get("gateways")
-    for ack in acks.values() if isinstance(acks, Mapping) else ():
+    found: list[tuple[str, datetime]] = []
+    for gateway, ack in acks.items() if isinstance(acks, Mapping) else ():
         counter = _counter(ack.get("epochs"), made.breaker_id) if isinstance(ack, Mapping) else None
         if counter is not None and counter == made.counter:
             try:
-                moments.append(parse_rfc3339(str(ack.get("acked_at"))))
+                found.append((str(gateway), parse_rfc3339(str(ack.get("acked_at")))))
             except ValueError:
                 continue
-    return max(moments, default=None)
+    return found
 
 
 def _automations(board: Board, made: TripMade) -> Check:

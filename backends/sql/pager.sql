@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS pagers (
     faults     text[] NOT NULL DEFAULT '{}',
     renewed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
--- One row for each receiver: who claims for it locks it, so that pages of one incident stay in order.
+-- One row for each receiver: who claims for it locks it, so that pages of one incident stay in order. minimum: of the
+-- pager that last had it, which is gone from `pagers` where it ended in order.
 CREATE TABLE IF NOT EXISTS pager_receivers (
     receiver          text PRIMARY KEY,
     served_at         timestamptz NOT NULL DEFAULT clock_timestamp(), -- a pager last had it
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS pager_receivers (
     last_failed_at    timestamptz,
     last_error        text
 );
+ALTER TABLE pager_receivers ADD COLUMN IF NOT EXISTS minimum text;
 
 CREATE OR REPLACE FUNCTION pager_known(p_receivers text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -84,8 +86,8 @@ BEGIN
     VALUES (p_holder, p_receivers, p_minimum, coalesce(p_faults, '{}'))
     ON CONFLICT (holder) DO UPDATE SET receivers = excluded.receivers, minimum = excluded.minimum,
            faults = excluded.faults, renewed_at = clock_timestamp();
-    INSERT INTO public.pager_receivers AS known (receiver) SELECT DISTINCT r FROM unnest(p_receivers) r
-    ON CONFLICT (receiver) DO UPDATE SET served_at = clock_timestamp();
+    INSERT INTO public.pager_receivers AS known (receiver, minimum) SELECT DISTINCT r, p_minimum FROM unnest(p_receivers) r
+    ON CONFLICT (receiver) DO UPDATE SET served_at = clock_timestamp(), minimum = excluded.minimum;
     UPDATE public.page_deliveries d SET skipped = 'no pager has had this receiver for a day', busy_until = NULL
       FROM public.pager_receivers r
      WHERE r.served_at < clock_timestamp() - interval '1 day' AND d.receiver = r.receiver
@@ -295,11 +297,21 @@ BEGIN
 END $$;
 
 -- How paging stands, for the desk. `renewed_at` null: no pager has ever run. `waiting`: pages that are not at every
--- receiver yet; `failed`: deliveries that failed and were not made since. One that was given up is told for a day, and
+-- receiver yet, of the severities that the pagers send, or that the last of them sent; `failed`: deliveries that failed and were not made since. One that was given up is told for a day, and
 -- for as long as its incident is unacknowledged.
 CREATE OR REPLACE FUNCTION paging_state() RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
-WITH troubled AS (
+WITH minima AS (
+    SELECT p.minimum FROM pagers p
+     WHERE p.renewed_at = (SELECT max(renewed_at) FROM pagers)
+        OR p.renewed_at > statement_timestamp() - interval '30 seconds'
+    UNION
+    SELECT r.minimum FROM pager_receivers r
+     WHERE NOT EXISTS (SELECT FROM pagers) AND r.served_at = (SELECT max(served_at) FROM pager_receivers)),
+least AS ( -- P3 is never paged; what no pager has named yet may be anything
+    SELECT CASE WHEN bool_and(minimum = 'critical') THEN 'P1' WHEN bool_and(minimum IN ('critical', 'warning')) THEN 'P2'
+                ELSE 'P3' END AS severity FROM minima),
+troubled AS (
     (SELECT d.*, o.incident_id, o.event, o.title, o.created_at
        FROM page_deliveries d JOIN outbox o USING (outbox_id)
       WHERE d.delivered_at IS NULL AND d.given_up_at IS NULL AND d.skipped IS NULL)
@@ -315,7 +327,8 @@ SELECT jsonb_build_object(
                       OR p.renewed_at > statement_timestamp() - interval '30 seconds'),
     'faults', (SELECT coalesce(jsonb_agg(DISTINCT f), '[]') FROM pagers p, unnest(p.faults) f
                 WHERE p.renewed_at > statement_timestamp() - interval '30 seconds'),
-    'waiting', (SELECT count(*) FROM outbox WHERE settled_at IS NULL),
+    'waiting', (SELECT count(*) FROM outbox o, least l
+                 WHERE o.settled_at IS NULL AND (o.severity <= l.severity OR o.spread <> '{}')),
     'failed', (SELECT count(*) FROM troubled WHERE given_up_at IS NOT NULL OR last_error IS NOT NULL),
     'rows', (SELECT coalesce(jsonb_agg(jsonb_build_object(
                  'incident_id', t.incident_id, 'event', t.event, 'severity', t.severity, 'title', left(t.title, 300),

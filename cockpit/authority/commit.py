@@ -35,7 +35,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 _REPLY_CODES: Final = {
     "counter": (Code.STALE_EPOCH, "It was tripped while this was being committed."),
-    "ancestor": (Code.ANCESTOR, "A breaker above it changed while this was being committed."),
+    "ancestor": (Code.ANCESTOR, "What may hold it, above it or as its switch, changed meanwhile."),
     "legacy": (Code.ANCESTOR, "The key circuit_breaker:state was changed by hand."),
     "server": (Code.STALE_EPOCH, "Redis was restarted or replaced while this was being committed."),
     "deadline": (Code.EXPIRED, "Its commit deadline has passed."),

@@ -29,6 +29,7 @@ from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.opening import OpenDocument, write_open_documents
 from cockpit.authority.status import log
 from cockpit.authority.trip_records import Trip, record_trip
+from cockpit.authority.waiting_trips import recorded_trips
 from cockpit.authority.world import World
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Kind
@@ -218,6 +219,10 @@ class Drain:
                 waiting += passed
                 return trip
             claims.append(event.login)
+        # Redis took the INCR and not its event: its cockpit then records the trip in the inbox.
+        for event in await recorded_trips(connection, increment.breaker_id):
+            if (trip := await self._proved(connection, increment, event)) is not None:
+                return trip
         notes = _UNSIGNED
         if claims:
             notes += f" An event claims to be of {claims[0]}."

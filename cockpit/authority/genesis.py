@@ -16,6 +16,7 @@ from cockpit.authority.entries import ITSELF
 from cockpit.authority.loosening import draft
 from cockpit.authority.means import Means
 from cockpit.authority.size_share import limits_in_force
+from cockpit.authority.waiting_trips import concerned, unopposed
 from cockpit.authority.world import World
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.refusals import Code, Refused
@@ -55,6 +56,11 @@ async def use_genesis(means: Means, world: World) -> int:
     if not names:
         means.health.changed("genesis", "an unused grant does not fit this server or its breakers")
         return 0
+    async with means.pool.acquire() as connection:
+        waited = await concerned(connection, names, means.catalogue)
+    if waited:  # it is given only once: it waits for them to be applied, and leaves out what they trip
+        means.health.changed("genesis", f"held: a trip waits that concerns {len(waited)} breakers")
+        return 0
     items = [
         draft(
             means,
@@ -85,6 +91,7 @@ async def use_genesis(means: Means, world: World) -> int:
             raise Refused(Code.VOID, "The genesis grant was used already.")
 
     # Children first: nothing trades before global is written, and the mirror stays as all of them saw it.
+    items = [replace(item, recheck=unopposed(item.breaker_id, means.catalogue)) for item in items]
     items = [*items[1:], items[0]] if items[0].breaker_id == GLOBAL else items
     results = await commit_all(means, [replace(items[0], guard=guard), *items[1:]])
     means.health.changed("genesis", f"used for {sum(result.applied for result in results)} breakers")

@@ -71,7 +71,7 @@ class Inbox:
         }
         self._at_once: Mapping[Kind, Decide] = {
             Kind.ACKNOWLEDGE: partial(acknowledge, means),
-            Kind.INCIDENT: partial(change_incident, means),
+            Kind.INCIDENT: partial(change_incident, means, resumption.gateway),
             Kind.SILENCE: partial(record_silence, means),
             Kind.KILL_STEP: self._kills.step,
             Kind.CANCEL_ALL: self._kills.cancelled,

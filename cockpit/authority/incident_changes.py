@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from cockpit.authority.at_commit import stop
 from cockpit.authority.decisions import Asked
 from cockpit.authority.identity import read_standing
 from cockpit.authority.incident_book import Held, hold
+from cockpit.authority.incident_recovery import UNASKED, resolve_refusal
 from cockpit.authority.means import Means
 from cockpit.authority.override import check_reviewer
 from cockpit.authority.pages import Event
@@ -34,6 +36,7 @@ from cockpit.domain.incident_rules import (
 from cockpit.domain.incident_story import linked
 from cockpit.domain.incidents import Change, Severity
 from cockpit.domain.permissions import Identity
+from cockpit.domain.recovery import Broker
 from cockpit.domain.refusals import Code, Refused
 
 T = TypeVar("T")
@@ -68,7 +71,7 @@ UPDATE incident_actions SET done_at = clock_timestamp(), done_by = $3
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One change under way, inside its transaction."""
+    """One change under way, inside its transaction. `broker`: what the gateway said, for a resolve."""
 
     means: Means
     connection: Any
@@ -77,6 +80,7 @@ class Act:
     identity: Identity
     request: IncidentRequest
     held: Held
+    broker: Broker = UNASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ async def _done(act: Act) -> Said:
 async def _resolve(act: Act) -> Said:
     row, status = act.held.row, act.held.after(Change.RESOLVE)
     await _may_end(act)
+    stop(await resolve_refusal(act.connection, act.means, row, act.broker))
     root_cause = act.command.notes
     await _end(act, status.value, root_cause, None)
     return Said(f"Resolved: {row.title}", "resolved", {"root_cause": root_cause}, "resolve")

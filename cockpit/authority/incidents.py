@@ -17,6 +17,7 @@ from cockpit.authority.entries import new_entry
 from cockpit.authority.identity import authorise, read_standing
 from cockpit.authority.incident_book import NewIncident, add_event, began, hold, insert
 from cockpit.authority.incident_changes import APPLY, Act, Said, check_links, needed
+from cockpit.authority.incident_recovery import UNASKED, asked_broker
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.override import check_reviewer
 from cockpit.authority.pages import page
@@ -30,6 +31,7 @@ from cockpit.domain.incidents import BadIncident, Change, Severity
 from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.refusals import Code, Refusal, Refused
 from cockpit.domain.text import MAX_NOTES, clean
+from cockpit.operations.ports import VenueGateway
 
 # A run's own file is told of the acknowledgement later; who acknowledges what nobody owns owns it.
 _ACKNOWLEDGE: Final = """
@@ -67,7 +69,9 @@ async def acknowledge(means: Means, asked: Asked, command: Command, identity: Id
     await means.fault(faults.AFTER_INCIDENT)
 
 
-async def change_incident(means: Means, asked: Asked, command: Command, identity: Identity) -> None:
+async def change_incident(
+    means: Means, gateway: VenueGateway | None, asked: Asked, command: Command, identity: Identity
+) -> None:
     """Do what an INCIDENT command says: its verb is the reason, the arguments are the target.
 
     Raises:
@@ -78,6 +82,9 @@ async def change_incident(means: Means, asked: Asked, command: Command, identity
     except BadIncident as fault:
         raise Refused(Code.MALFORMED, f"The request does not count: {fault}.") from fault
     stop(bad_notes(command) if request.verb in JUSTIFIED else _bad_remark(command, request.verb))
+    broker = UNASKED
+    if request.verb is Verb.RESOLVE and request.incident_id is not None:
+        broker = await asked_broker(means, gateway, request.incident_id)
     await means.fault(faults.BEFORE_INCIDENT)
     async with means.transaction() as connection:
         await _still_allowed(connection, command)
@@ -87,7 +94,7 @@ async def change_incident(means: Means, asked: Asked, command: Command, identity
             held = await hold(connection, request.incident_id)
             held.after(CHANGES[request.verb])
             _about(command, (held.row.breaker_id, *held.row.breakers))
-            act = Act(means, connection, asked, command, identity, request, held)
+            act = Act(means, connection, asked, command, identity, request, held, broker)
             action, apply = APPLY[request.verb]
             await _record(act, await apply(act), action)
     await means.fault(faults.AFTER_INCIDENT)

@@ -7,8 +7,9 @@ Sources: incident playbook, kill switch procedure (no restart without an approva
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from cockpit.authority.decisions import Asked, done, record_outcome
 from cockpit.authority.entries import new_entry
 from cockpit.authority.identity import authorise, read_standing
 from cockpit.authority.incident_book import add_event
-from cockpit.authority.kill_review import unreviewed_kill
+from cockpit.authority.kill_review import known_kill, record_unseen_kill, unreviewed_kill
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.rules import bad_notes
 from cockpit.domain.audit import Action
@@ -30,8 +31,11 @@ from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.switches import BadTicket, parse_ticket
 from cockpit.domain.text import clean
+from cockpit.operations.cancel_all import ASKED, DONE
 
 MOST_DETAILS: Final = 16_384
+EVENT_S: Final = 0.5
+"""How long the first step of a kill switch waits for the drain to record its trip, which knows more of it."""
 _STEP: Final = """
 INSERT INTO kill_steps (step_id, kill_id, step, outcome, details, login, audit_seq)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7) ON CONFLICT (step_id) DO NOTHING
@@ -50,10 +54,11 @@ class KillSwitches:
     """Decides KILL_STEP, KILL_REVIEW and CANCEL_ALL commands. `asked` has passed the inbox's checks."""
 
     means: Means
+    since: float = field(default_factory=time.monotonic)
 
     async def step(self, asked: Asked, command: Command, identity: Identity) -> None:
-        """Record what one step found. It is a report, not a request: nothing hangs on it, and it is taken
-        however late it comes.
+        """Record what one step found, however late it comes. Only a safety-admin can have signed it: where
+        no trip has begun its kill switch here, the step itself does (I17).
 
         Raises:
             Refused: the target is not a step's.
@@ -66,10 +71,17 @@ class KillSwitches:
         if len(details) > MOST_DETAILS:
             raise Refused(Code.MALFORMED, f"The step's details have over {MOST_DETAILS} bytes.")
         async with self.means.transaction() as connection:
-            told = {"kill_id": record.kill_id, "step": record.step.value, "outcome": record.outcome.value}
-            seq = await self._append(
-                connection, asked, command, identity, Action.KILL_SWITCH_STEP, {**told, "details": details}
-            )
+            known = await known_kill(connection, record.kill_id)
+            if not known and min(asked.age_s, time.monotonic() - self.since) < EVENT_S:
+                return  # it is read again in a moment
+            told: dict[str, object] = {
+                "kill_id": record.kill_id,
+                "step": record.step.value,
+                "outcome": record.outcome.value,
+                "details": details,
+            }
+            told |= {} if known else {"begins": "the trip's event was lost, or is late"}
+            seq = await self._append(connection, asked, command, identity, Action.KILL_SWITCH_STEP, told)
             await connection.execute(
                 _STEP,
                 UUID(asked.request_id),
@@ -80,6 +92,8 @@ class KillSwitches:
                 asked.login,
                 seq,
             )
+            if not known:
+                await record_unseen_kill(connection, record, asked.login, seq)
             message = f"Kill switch {record.kill_id}: {record.step.value} {record.outcome.value}."
             await self._done(connection, asked, command, message, seq)
 
@@ -144,7 +158,8 @@ class KillSwitches:
             await tell(connection, CHANGE)
 
     async def cancelled(self, asked: Asked, command: Command, identity: Identity) -> None:
-        """Record a cancel-all of one instrument, which went straight to the gateway (I6).
+        """Record a cancel-all of one instrument, which went straight to the gateway (I6): asked for or done,
+        or else under an action of its own.
 
         Raises:
             Refused: it is about no instrument, without a ticket, or its reason does not count.
@@ -157,8 +172,10 @@ class KillSwitches:
         if scope_of(command.breaker_id) is not Scope.INSTRUMENT:
             raise Refused(Code.MALFORMED, "A cancel-all is about one instrument.")
         details = {"ticket": ticket, "notes": command.notes, "result": clean(command.reason, 200)}
+        well = command.reason == ASKED or command.reason.startswith(DONE)
+        action = Action.ORDERS_CANCELLED if well else Action.ORDERS_CANCEL_REFUSED
         async with self.means.transaction() as connection:
-            seq = await self._append(connection, asked, command, identity, Action.ORDERS_CANCELLED, details)
+            seq = await self._append(connection, asked, command, identity, action, details)
             message = f"The cancel-all of {_symbol(command.breaker_id)} is recorded."
             await self._done(connection, asked, command, message, seq)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backends.audit_log import storable
-from backends.redis_authority import HistoryEntry, Seen
+from backends.redis_authority import HistoryEntry, Seen, Value
 from backends.signing import canonical, sign_document
 from backends.trip_exchange import event_fields
 from cockpit.authority.entries import Author, Proof, epoch_details
@@ -26,6 +26,7 @@ from cockpit.domain.documents import Document, Reading, rfc3339
 from cockpit.domain.legacy import legacy_fields
 from cockpit.domain.states import OF_SWITCHES, SIZED, IllegalTransition, State, Transition, after
 
+_UNDER_NO_SWITCH: Final = frozenset({Transition.BEGIN_PROBES, Transition.CLOSE})
 Step = Callable[[Any], Awaitable[object]]
 APPENDED: Final = object()
 """What a guard returns that has appended an audit entry of its own."""
@@ -172,6 +173,8 @@ def draft(
     key = f"transitions/{commit_id}-{state.value}.json"
     tripped_at = reading.document.issued_at if reading.document and state is not State.CLOSED else None
     seen = Seen.of(world.view, means.catalogue, breaker_id, means.lease.term)
+    if transition in _UNDER_NO_SWITCH:
+        seen = replace(seen, ancestors={**seen.ancestors, **_switches(means, world, breaker_id)})
     return Loosening(
         commit_id=commit_id,
         breaker_id=breaker_id,
@@ -190,6 +193,14 @@ def draft(
         message=message,
         extra=extra or {},
     )
+
+
+def _switches(means: Means, world: World, breaker_id: BreakerId) -> dict[BreakerId, tuple[Value, Value]]:
+    """An instrument's switches, which the compare-and-set pins like what stands above it."""
+    view = world.view
+    return {
+        name: (view.counters[name], view.documents[name]) for name in means.catalogue.switches_of(breaker_id)
+    }
 
 
 def fits(breaker_id: BreakerId, transition: Transition, state: State) -> None:

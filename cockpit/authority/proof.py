@@ -107,9 +107,11 @@ class Figures:
         async with self._means.pool.acquire() as connection:
             return await recovering(connection, names)
 
-    async def recovery_facts(self, symbols: Sequence[str], moments: Sequence[datetime]) -> RecoveryFacts:
+    async def recovery_facts(
+        self, symbols: Sequence[str], moments: Sequence[datetime], fresh_s: float
+    ) -> RecoveryFacts:
         async with self._means.pool.acquire() as connection:
-            return await recovery_facts(connection, symbols, moments)
+            return await recovery_facts(connection, symbols, moments, fresh_s)
 
     async def now(self) -> datetime:
         return (await self._read()).now

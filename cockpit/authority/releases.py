@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
+
 from cockpit.authority.approval import Approval, await_approval
 from cockpit.authority.at_commit import left_to_commit, still_allowed, stop
 from cockpit.authority.clean_cycles import clean_cycles
@@ -21,13 +23,15 @@ from cockpit.authority.loosening import draft
 from cockpit.authority.means import Means
 from cockpit.authority.rules import Scene, bad_notes, doubts, needs_approval, stale_epoch
 from cockpit.authority.scenes import audited_scene
+from cockpit.authority.set_switches import release_command
 from cockpit.authority.size_share import Size
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Scope, is_switch, scope_of, switch_of, symbol_of
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.documents import Reading
 from cockpit.domain.modes import Mode, switch_for
 from cockpit.domain.permissions import Identity
-from cockpit.domain.refusals import Code, Refusal
+from cockpit.domain.reconciliation import CleanCycles
+from cockpit.domain.refusals import Code, Refusal, Refused
 from cockpit.domain.states import State, Transition
 from cockpit.domain.switches import BadTicket, is_set, parse_ticket, takes_ticket
 
@@ -40,6 +44,10 @@ _OF_BREAKERS: Final = {
     Kind.EXCLUDE: "has an error budget",
     Kind.INCLUDE: "has an error budget",
 }
+# Whoever writes reconciliation_runs can lock it: the count is then refused, not waited for. Together, for the
+# rest of the transaction, set back at the end of the count.
+_BRIEFLY: Final = "SET LOCAL lock_timeout = '700ms'; SET LOCAL statement_timeout = '1s'"
+_AS_BEFORE: Final = "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT"
 _SINCE: Final = "SELECT since FROM breakers WHERE breaker_id = $1"
 _P0: Final = """
 SELECT incident_id::text, title FROM incidents
@@ -57,7 +65,7 @@ def unfit(command: Command) -> Refusal | None:
         return Refusal(
             Code.WRONG_STATE,
             f"{name} is a switch: no switch {_OF_BREAKERS[command.kind]}; it is set and released.",
-            f"To release it: {_command_for(name)}.",
+            f"To release it: {release_command(name)}.",
         )
     if command.kind is Kind.RELEASE and not is_switch(name):
         return Refusal(
@@ -137,7 +145,7 @@ class Releases:
         world, scene, reason = await audited_scene(means, name)
         stop(release_refusal(command, scene, world.readings) or doubts(scene, limits))
         async with means.pool.acquire() as connection:
-            stop(await _unmet(connection, name))
+            stop(await _unmet(connection, name, limits.reconciliation_fresh_s))
         if needs_approval(name, limits) and approval is None:
             await await_approval(means, asked, command, identity)
             return
@@ -159,18 +167,18 @@ class Releases:
         )
 
         async def met(connection: Any) -> datetime | None:
-            stop(await _unmet(connection, name))
+            stop(await _unmet(connection, name, limits.reconciliation_fresh_s))
             return await still_allowed(means, connection, command, approval)
 
         await commit(means, replace(item, guard=met, recheck=met))
 
 
-async def _unmet(connection: Any, name: BreakerId) -> Refusal | None:
+async def _unmet(connection: Any, name: BreakerId, fresh_s: float) -> Refusal | None:
     """What Postgres must show before this switch is released: asked at once, with the intent, and once more
     just before the compare-and-set."""
     if scope_of(name) is Scope.LATCH:
         since = await connection.fetchval(_SINCE, name)
-        found = await clean_cycles(connection, symbol_of(name), since)
+        found = await _counted(connection, symbol_of(name), since, fresh_s)
         if found.count >= found.wanted:
             return None
         return Refusal(
@@ -190,6 +198,26 @@ async def _unmet(connection: Any, name: BreakerId) -> Refusal | None:
     return None
 
 
+async def _counted(connection: Any, symbol: str, since: datetime, fresh_s: float) -> CleanCycles:
+    """
+    Raises:
+        Refused: it could not be counted in a second.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute(_BRIEFLY)
+            found = await clean_cycles(connection, symbol, since, fresh_s)
+            await connection.execute(_AS_BEFORE)
+            return found
+    except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+        raise Refused(
+            Code.RECOVERY,
+            f"The reconciliation runs of {symbol} could not be read within a second: something locks"
+            " reconciliation_runs, or Postgres is slow. What cannot be counted is not clean.",
+            "Find who holds the lock (pg_locks), then ask again.",
+        ) from error
+
+
 def _released(name: BreakerId, readings: Mapping[BreakerId, Reading]) -> str:
     """The outcome in words, with what stays in force."""
     if name == WITHDRAWALS:
@@ -203,11 +231,3 @@ def _released(name: BreakerId, readings: Mapping[BreakerId, Reading]) -> str:
         if (other := switch_for(mode, symbol)) not in (None, name) and is_set(readings.get(other or name))
     ]
     return f"{name} is released: {symbol} is in {(left or [Mode.NORMAL])[0].value}."
-
-
-def _command_for(name: BreakerId) -> str:
-    if name == WITHDRAWALS:
-        return "cockpit withdrawals resume"
-    if scope_of(name) is Scope.LATCH:
-        return f"cockpit latch release {symbol_of(name)}"
-    return f"cockpit mode {symbol_of(name)} NORMAL"

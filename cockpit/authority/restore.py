@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,18 +20,20 @@ from cockpit.authority.commit import Result, commit_all
 from cockpit.authority.decisions import Asked, done, record_outcome, refuse
 from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
-from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.identity import authorise
 from cockpit.authority.kill_review import unreviewed_kill
 from cockpit.authority.loosening import Loosening, draft
 from cockpit.authority.losses import Known, doubt_of, record_loss
 from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.restore_rows import all_known, restored_words
 from cockpit.authority.rules import doubts
-from cockpit.authority.scenes import read_scene
+from cockpit.authority.scenes import read_scene, standing_and_pending
 from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.tripping import trip_itself
+from cockpit.authority.waiting_trips import concerned, stop_for, unopposed
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
-from cockpit.domain.breakers import GLOBAL, BreakerId, is_switch
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Command
 from cockpit.domain.documents import Document, Epoch
 from cockpit.domain.legacy import legacy_agrees
@@ -40,7 +43,7 @@ from cockpit.domain.states import State, Transition
 
 BATCH: Final = 100
 RETRY_S: Final = 2.0
-_ROWS: Final = "SELECT breaker_id, redis_run_id, counter, document, state FROM breakers"
+SOON_S: Final = 0.2
 _ADOPT: Final = """
 UPDATE breakers SET redis_run_id = $2, counter = $3, document = coalesce($4, document), state = $5,
        updated_at = clock_timestamp()
@@ -70,7 +73,7 @@ class Restoration:
         if world.stamp == self._sound:
             return False
         busy = bool(self._means.in_flight)
-        known = await self._known()
+        known = await all_known(self._means)
         moved = [item for item in known if item.run_id != world.run_id]
         here = [item for item in known if item.run_id == world.run_id]
         lost = [item for item in here if item.lost(world)]
@@ -111,22 +114,26 @@ class Restoration:
         )
         grants = [
             item
-            for item in await self._known()
+            for item in await all_known(means)
             if item.breaker_id in wanted and self._restorable(item, world)
         ]
+        grants, _ = await self._free(grants)
 
-        async def allowed(connection: Any) -> datetime | None:
-            standing = await read_standing(connection, command.login)
+        async def allowed(connection: Any, name: BreakerId) -> datetime | None:
+            names = (name, *means.catalogue.ancestors(name))
+            standing, waits = await standing_and_pending(connection, command.login, names)
             _, denied = authorise(standing, command.login, Permission.RESTORE, command.breaker_id)
             denied = denied or await unreviewed_kill(connection, GLOBAL)
             if denied:
                 raise Refused(denied.code, denied.message, denied.remedy)
+            stop_for(waits)
             return standing.until(Permission.RESTORE, command.breaker_id) if standing else None
 
         details = {"requested_by": command.login, "request_id": command.request_id, "automatic": False}
         items = [
-            replace(item, guard=allowed, recheck=allowed)
+            replace(item, guard=check, recheck=check)
             for item in await self._drafts(world, grants, details, scene.postgres_now)
+            for check in [partial(allowed, name=item.breaker_id)]
         ]
         results = await self._commit(items)
         restored = [item.breaker_id for item, result in zip(items, results, strict=True) if result.applied]
@@ -134,7 +141,7 @@ class Restoration:
             name for name, reading in world.readings.items() if reading.state is State.OPEN and name in wanted
         )
         left = [name for name in left if name not in restored]
-        message = _counted(restored, left)
+        message = restored_words(restored, left)
         async with means.transaction() as connection:
             entry = await append(
                 connection,
@@ -152,6 +159,14 @@ class Restoration:
                 connection, asked.request_id, "done", outcome, entry.seq, kind=command.kind.value
             )
             await tell(connection, CHANGE)
+
+    async def _free(self, grants: Sequence[Known]) -> tuple[list[Known], list[Known]]:
+        """The grants that no waiting trip concerns, and the others. Each item's recheck finds later ones."""
+        async with self._means.pool.acquire() as connection:
+            names = [item.breaker_id for item in grants]
+            waited = await concerned(connection, names, self._means.catalogue)
+        free = [item for item in grants if item.breaker_id not in waited]
+        return free, [item for item in grants if item.breaker_id in waited]
 
     def _restorable(self, item: Known, world: World) -> bool:
         document = read_document(item.raw, self._means.keyring)
@@ -193,7 +208,14 @@ class Restoration:
         if grants and fault:
             means.health.changed("restore", f"held: {fault}")
             return bool(rest)
-        items = await self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
+        grants, held = await self._free(grants)
+        if held:  # they stay OPEN; once it is applied, which takes no time here, they are looked at again
+            self._not_before = world.now + timedelta(seconds=SOON_S)
+            means.health.changed("restore", f"{len(held)} held: a trip that concerns them waits")
+        items = [
+            replace(item, recheck=unopposed(item.breaker_id, means.catalogue))
+            for item in await self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
+        ]
         results = await self._commit(items)
         if results:
             applied = sum(result.applied for result in results)
@@ -276,27 +298,3 @@ class Restoration:
             )
             results += await commit_all(self._means, part)
         return results
-
-    async def _known(self) -> list[Known]:
-        async with self._means.pool.acquire() as connection:
-            rows = await connection.fetch(_ROWS)
-        by_name = {
-            row["breaker_id"]: Known(
-                BreakerId(row["breaker_id"]),
-                row["redis_run_id"],
-                row["counter"],
-                row["document"].encode() if row["document"] is not None else None,
-                State(row["state"]),
-            )
-            for row in rows
-        }
-        return [by_name[name] for name in self._means.catalogue.everything if name in by_name]
-
-
-def _counted(restored: Sequence[BreakerId], left: Sequence[BreakerId]) -> str:
-    stay = sum(not is_switch(name) for name in left)
-    switches = f" {len(left) - stay} switches stay set." if len(left) > stay else ""
-    word = " and switches" if any(map(is_switch, restored)) else ""
-    return (
-        f"{len(restored)} breakers{word} restored; {stay} stay OPEN and go through the procedure.{switches}"
-    )

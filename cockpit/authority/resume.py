@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from backends.gateway import Gateway
 from cockpit.authority.approval import Approval, approval_of, await_approval
 from cockpit.authority.at_commit import left_to_commit, still_allowed, stop
 from cockpit.authority.commit import commit
@@ -62,6 +63,11 @@ class Resumption:
     def __init__(self, means: Means, readers: Readers) -> None:
         self._means = means
         self._readers = readers
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The venue gateway that is asked; None where the settings name none."""
+        return self._readers.gateway
 
     async def half_open(
         self, asked: Asked, command: Command, identity: Identity, approval: Approval | None = None

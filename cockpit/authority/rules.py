@@ -1,5 +1,4 @@
 """What stands in the way of a loosening: pure, asked at commit, the first obstacle answers.
-
 Sources: pause and resume runbook 6 and 7; circuit breaker operations runbook, reset steps.
 """
 
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from cockpit.authority.set_switches import under_switch
 from cockpit.domain.breakers import GLOBAL, BreakerId, scope_of
 from cockpit.domain.checklist import Finding, failing, missing_vouchers
 from cockpit.domain.commands import Command
@@ -35,7 +35,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that is true at the moment of a decision.
+    """All that is true at the moment of a decision. `switches` are those of an instrument.
 
     `legacy_ok`: the legacy key mirrors the global document; for global itself, which writes it anew, that
     its value has been looked at is enough. `audited` is the epoch up to which every trip of the breaker is
@@ -46,6 +46,7 @@ class Scene:
     breaker_id: BreakerId
     reading: Reading
     ancestors: Sequence[Reading]
+    switches: Sequence[Reading]
     legacy_ok: bool
     redis_now: datetime
     postgres_now: datetime
@@ -83,6 +84,7 @@ def half_open_refusal(command: Command, scene: Scene, limits: Limits) -> Refusal
         or stale_epoch(command.epoch, scene)
         or _run_exists(scene)
         or stricter_ancestor(scene)
+        or under_switch(scene.breaker_id, scene.switches)
         or doubts(scene, limits)
         or _unvouched(command)
     )
@@ -96,6 +98,7 @@ def close_refusal(command: Command, scene: Scene) -> Refusal | None:
         or stale_epoch(command.epoch, scene)
         or _not_proved(scene)
         or stricter_ancestor(scene)
+        or under_switch(scene.breaker_id, scene.switches)
     )
 
 
@@ -179,9 +182,8 @@ def approve_refusal(
             "Ask a second person who may resume this scope; the attempt is recorded.",
         )
     if epoch != wanted or not same_payload:
-        return Refusal(
-            Code.APPROVAL_VOID, "The approval is for another epoch or command.", "Look at the request again."
-        )
+        other = "The approval is for another epoch or command."
+        return Refusal(Code.APPROVAL_VOID, other, "Look at the request again.")
     return None
 
 
@@ -226,13 +228,11 @@ def _not_open(scene: Scene) -> Refusal | None:
         case State.CLOSED:
             above = next((each for each in scene.ancestors if each.state is not State.CLOSED), None)
             if above is not None:
-                halts = f"{above.breaker_id}, which is {above.state.label}"
-                return Refusal(
-                    Code.NOT_TRIPPED,
-                    f"{scene.breaker_id} itself is CLOSED; it is held by {halts}.",
-                    f"Resume {above.breaker_id}.",
-                )
-            return Refusal(Code.NOT_TRIPPED, f"{scene.label}; nothing to resume.", "")
+                halts = f"it is held by {above.breaker_id}, which is {above.state.label}"
+                itself = f"{scene.breaker_id} itself is CLOSED; {halts}."
+                return Refusal(Code.NOT_TRIPPED, itself, f"Resume {above.breaker_id}.")
+            held = under_switch(scene.breaker_id, scene.switches)
+            return held or Refusal(Code.NOT_TRIPPED, f"{scene.label}; nothing to resume.", "")
         case State.HALF_OPEN:
             return Refusal(
                 Code.WRONG_STATE, f"{scene.label} already.", "Watch the run, then close it, or trip it again."

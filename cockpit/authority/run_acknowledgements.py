@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -18,6 +18,7 @@ from cockpit.authority.means import Means
 from cockpit.domain.documents import rfc3339
 
 RETRY_S: Final = 10.0
+STEP_S: Final = 2.0  # then reading goes on; the rest is written in the next steps
 _ACKS: Final = UUID("3d1c1f6e-2f0f-5b8e-9a4c-6c7d5a1f9b20")
 _DUE: Final = """
 SELECT incident_id, run_id, run_incident, acknowledged_by, acknowledged_at,
@@ -25,6 +26,7 @@ SELECT incident_id, run_id, run_incident, acknowledged_by, acknowledged_at,
                   WHERE e.incident_id = i.incident_id AND kind = 'acknowledged'
                   ORDER BY event_id DESC LIMIT 1), '') AS notes
   FROM incidents i WHERE run_ack_due AND run_id IS NOT NULL AND acknowledged_at IS NOT NULL
+   AND incident_id <> ALL ($1::uuid[])
  ORDER BY acknowledged_at LIMIT 50
 """
 # Acknowledged anew meanwhile: that acknowledgement is still due.
@@ -38,15 +40,17 @@ class RunAcknowledgements:
         self._means = means
         self._not_before: dict[UUID, float] = {}
 
-    async def step(self, thread: ThreadPoolExecutor, results: Path) -> None:
+    async def step(self, thread: Executor, results: Path) -> None:
         """Write what is due; what cannot be written now is tried again later."""
         async with self._means.pool.acquire() as connection:
-            due = await connection.fetch(_DUE)
+            now = time.monotonic()
+            due = await connection.fetch(_DUE, [each for each, at in self._not_before.items() if at > now])
         for row in due:
-            if time.monotonic() >= self._not_before.get(row["incident_id"], 0.0):
-                await self._write(thread, results, row)
+            await self._write(thread, results, row)
+            if time.monotonic() - now > STEP_S:
+                return
 
-    async def _write(self, thread: ThreadPoolExecutor, results: Path, row: Any) -> None:
+    async def _write(self, thread: Executor, results: Path, row: Any) -> None:
         """Into the file first, then on record; by the event's id a successor finds what is there already."""
         incident_id: UUID = row["incident_id"]
         event_id = str(uuid5(_ACKS, f"{incident_id} {row['acknowledged_at'].isoformat()}"))

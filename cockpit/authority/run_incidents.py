@@ -1,70 +1,96 @@
 """Incidents that run folders and log files report, and acknowledgements that go back into them.
 
 Whoever may write there may open incidents, no more: a line that says acknowledged or resolved is told in the
-incident's story and changes nothing, since nobody has signed it. However much is written there, a minute
-opens at most `MOST_OPENED` incidents; the rest is one that says how many more there are.
+incident's story and changes nothing, since nobody has signed it. However much is written there, a turn takes
+a few hundred lines in one short transaction that also saves how far each file was read, and a minute opens
+at most so many incidents, the gravest first; the rest is counted in a flood (`run_floods`), not passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 
 from backends.jsonl_tail import Place
-from backends.run_collector import Collected, Collector, Told
+from backends.run_collector import MOST_LINES, Collected, Collector, Told
+from backends.side_thread import SideThread
 from cockpit.authority.incident_book import NewIncident, add_event, open_by_itself
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.run_acknowledgements import RunAcknowledgements
-from cockpit.authority.run_reports import flood_of, flood_words, key_of, limit_of, new_incident
+from cockpit.authority.run_floods import Floods, Quota
+from cockpit.authority.run_reports import Overflow, key_of, limit_of, new_incident
 from cockpit.domain.text import clean
 
+T = TypeVar("T")
 EVERY_S: Final = 1.0
 AT_ONCE_S: Final = 0.1
+SLOW_S: Final = 5.0
 MOST_OPENED: Final = 20  # incidents a minute
-MOST_ADDED: Final = 60  # lines of stories a minute
-_MINUTE: Final = 60.0
 _PLACES: Final = "SELECT path, inode, read_to, mark FROM run_offsets"
 _SAVE: Final = """
-INSERT INTO run_offsets (path, inode, read_to, mark) VALUES ($1, $2, $3, $4)
+INSERT INTO run_offsets (path, inode, read_to, mark)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
 ON CONFLICT (path) DO UPDATE SET inode = excluded.inode, read_to = excluded.read_to, mark = excluded.mark,
                                  updated_at = clock_timestamp()
 """
-_KNOWN: Final = "SELECT dedup_key FROM incidents WHERE dedup_key = ANY ($1::text[])"
-_OF_RUN: Final = "SELECT incident_id FROM incidents WHERE dedup_key = $1"
-_TOLD: Final = """
-SELECT EXISTS (SELECT FROM incident_events WHERE incident_id = $1
-                  AND (details ->> 'line' = $2 OR ($3 <> '' AND details ->> 'event_id' = $3)))
+_KNOWN: Final = "SELECT dedup_key, incident_id FROM incidents WHERE dedup_key = ANY ($1::text[])"
+_SAME_LIMITS: Final = """
+SELECT DISTINCT ON (run_incident) run_incident, incident_id FROM incidents
+ WHERE source = 'audit-log' AND run_incident = ANY ($1::text[]) AND status IN ('open', 'acknowledged')
+ ORDER BY run_incident, opened_at
 """
-_SAME_LIMIT: Final = """
-SELECT incident_id FROM incidents
- WHERE source = 'audit-log' AND run_incident = $1 AND status IN ('open', 'acknowledged') LIMIT 1
+# Of a story that a file has made long, its newest lines: a repeat from before them is told once more.
+_STORIES: Final = """
+SELECT e.incident_id, e.details ->> 'line' AS line, e.details ->> 'event_id' AS event_id
+  FROM unnest($1::uuid[]) AS wanted (incident_id)
+ CROSS JOIN LATERAL (SELECT incident_id, details FROM incident_events s
+                      WHERE s.incident_id = wanted.incident_id ORDER BY s.event_id DESC LIMIT 500) e
+ WHERE e.details ->> 'line' = ANY ($2::text[]) OR e.details ->> 'event_id' = ANY ($3::text[])
 """
-_FLOODED: Final = """
-SELECT incident_id FROM incidents
- WHERE source = 'run-flood' AND status IN ('open', 'acknowledged') AND severity <= $1
- ORDER BY opened_at DESC LIMIT 1
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What files may cause: `lines` in a turn; incidents, lines of stories and words on a flood in a minute,
+    and how many of the first two one run may have."""
+
+    lines: int = MOST_LINES
+    opened: int = MOST_OPENED
+    opened_of_run: int = 15
+    added: int = 60
+    added_of_run: int = 40
+    said: int = 6
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one turn's lines ask for. `ids` are the incidents by key; `stories` are lines for the story of the
+    incident that has a key: line, key, kind, notes."""
+
+    ids: dict[str, UUID]
+    opened: list[tuple[Told, NewIncident]] = field(default_factory=list)
+    over: Overflow = field(default_factory=Overflow)
+    stories: list[tuple[Told, str, str, str]] = field(default_factory=list)
 
 
 class RunIncidents:
     """One term's reading of the run folders that the settings name, beside its loop."""
 
-    def __init__(self, means: Means, most_opened: int = MOST_OPENED) -> None:
+    def __init__(self, means: Means, bounds: Bounds | None = None) -> None:
         self._means = means
         self._results = means.settings.run_results
         self._logs = means.settings.audit_logs
-        self._most_opened = most_opened
+        self._bounds = bounds or Bounds()
         self._collector: Collector | None = None
-        self._opened: deque[float] = deque()
-        self._added: deque[float] = deque()
-        self._dropped: list[NewIncident] = []
-        self._flood_said_at: float | None = None
+        self._opened = Quota(self._bounds.opened, self._bounds.opened_of_run)
+        self._added = Quota(self._bounds.added, self._bounds.added_of_run)
+        self._floods = Floods(means, self._bounds.said)
         self._saved: dict[str, Place] = {}
         self._acknowledgements = RunAcknowledgements(means)
 
@@ -76,15 +102,15 @@ class RunIncidents:
         """
         if self._results is None and self._logs is None:
             return
-        thread = ThreadPoolExecutor(1, "run folders")
+        thread = SideThread("run folders")
         try:
             while True:
                 more = await self.step(thread)
                 await asyncio.sleep(AT_ONCE_S if more else EVERY_S)
         finally:
-            thread.shutdown(wait=False)
+            thread.shutdown()
 
-    async def step(self, thread: ThreadPoolExecutor) -> bool:
+    async def step(self, thread: Executor) -> bool:
         """Write back what is due, then take in what is new; whether there is more of it. In this order:
         what a predecessor wrote into a file is on record before it is read there."""
         if self._results is not None:
@@ -93,109 +119,124 @@ class RunIncidents:
             async with self._means.pool.acquire() as connection:
                 rows = await connection.fetch(_PLACES)
             places = {row["path"]: Place(int(row["inode"]), row["read_to"], row["mark"]) for row in rows}
-            self._collector = Collector(self._results, self._logs, places)
-        collected = await asyncio.get_running_loop().run_in_executor(thread, self._collector.collect)
+            self._collector = Collector(self._results, self._logs, places, self._bounds.lines)
+        collected = await self._beside(thread, self._collector.collect)
         await self._take(collected)
         said = "; ".join(collected.faults[:5]) or "read"
         self._means.health.changed("run folders", said)
         return collected.more
 
+    async def _beside(self, thread: Executor, work: Callable[[], T]) -> T:
+        """Do `work` in `thread`; a disk that lets it wait is said."""
+        future = asyncio.get_running_loop().run_in_executor(thread, work)
+        done, _ = await asyncio.wait({future}, timeout=SLOW_S)
+        if not done:
+            self._means.health.changed("run folders", f"no answer from their disk for {SLOW_S:g} s")
+        return await future
+
     async def _take(self, collected: Collected) -> None:
         """All that one look found, with how far it got, all or nothing."""
         places = {name: each for name, each in collected.places.items() if self._saved.get(name) != each}
-        due = bool(self._dropped) and self._may_say()
-        if not (places or collected.told or due):
+        if not (places or collected.told or self._floods.due):
             return
         async with self._means.transaction() as connection:
-            keys = [key_of(each) for each in collected.told]
-            known = {row["dedup_key"] for row in await connection.fetch(_KNOWN, keys)} if keys else set()
-            for told, key in zip(collected.told, keys, strict=True):
-                await self._one(connection, told, key, known)
-            if self._dropped and self._may_say():
-                await self._say_flood(connection)
-            for name, place in places.items():
-                await connection.execute(_SAVE, name, str(place.inode), place.offset, place.mark)
+            batch = await self._sort(connection, collected.told)
+            if batch.over.count:
+                await self._floods.take_in(connection, batch.over)
+            elif self._floods.due:
+                await self._floods.say(connection)
+            for told, new in batch.opened:
+                if await self._open(connection, told, new):
+                    batch.ids[new.dedup_key] = UUID(new.incident_id)
+            await self._add(connection, batch)
+            if places:
+                columns = [(name, str(each.inode), each.offset, each.mark) for name, each in places.items()]
+                await connection.execute(_SAVE, *(list(each) for each in zip(*columns, strict=True)))
             if collected.told:
                 await tell(connection, CHANGE)
         self._saved |= places
 
-    async def _one(self, connection: Any, told: Told, key: str, known: set[str]) -> None:
-        if told.run_id and told.line.event_type != "incident_open":
-            await self._claimed(connection, told, key)
-            return
-        if key in known:
-            return
-        new = new_incident(told, self._means.catalogue)
-        if not told.run_id and (same := await connection.fetchval(_SAME_LIMIT, limit_of(told.line))):
-            await self._add(connection, same, told, "breached-again", new.title)
-            return
-        known.add(key)
-        if not _room(self._opened, self._most_opened):
-            self._dropped.append(new)
-            return
-        await self._recorded(connection, told, open_by_itself(connection, self._means, new))
+    async def _sort(self, connection: Any, lines: list[Told]) -> _Batch:
+        """What is to be done for each line; reads, and writes nothing."""
+        if not lines:
+            return _Batch({})
+        keys = [key_of(told) for told in lines]
+        batch = _Batch({row[0]: row[1] for row in await connection.fetch(_KNOWN, list(set(keys)))})
+        limits = {told.sha256: limit_of(told.line) for told in lines if not told.run_id}
+        same: dict[str, str] = {}  # the key of the incident that has a limit
+        for row in await connection.fetch(_SAME_LIMITS, list(set(limits.values()))) if limits else ():
+            same[row[0]] = f"limit {row[0]}"
+            batch.ids[same[row[0]]] = row[1]
+        asked: dict[str, tuple[Told, NewIncident]] = {}
+        for told, key in zip(lines, keys, strict=True):
+            if told.run_id and told.line.event_type != "incident_open":
+                batch.stories.append((told, key, "run-says", _claim(told)))
+            elif key not in batch.ids and key not in asked:
+                asked[key] = (told, new_incident(told, self._means.catalogue))
+        for told, new in sorted(asked.values(), key=lambda each: each[1].severity.value):
+            limit = limits.get(told.sha256) if not told.run_id else None
+            if limit is not None and limit in same:
+                batch.stories.append((told, same[limit], "breached-again", new.title))
+            elif self._opened.room(told.run_id):
+                batch.opened.append((told, new))
+                if limit is not None:
+                    same[limit] = new.dedup_key
+            else:
+                batch.over = batch.over.with_one(new)
+        return batch
 
-    async def _recorded(self, connection: Any, told: Told, work: Awaitable[object]) -> None:
-        """Do `work` in a transaction within the caller's: a line that Postgres cannot hold, whatever we have
+    async def _open(self, connection: Any, told: Told, new: NewIncident) -> bool:
+        """In a transaction within the caller's: a line that Postgres cannot hold, whatever we have
         overlooked, is passed over and said, and ends no term again and again."""
         try:
             async with connection.transaction():
-                await work
+                return await open_by_itself(connection, self._means, new)
         except asyncpg.DataError as error:
-            said = clean(f"{told.line.place}: not taken in: {error}", 300)
-            self._means.health.changed("a line of a run folder", said)
+            self._refused(told, error)
+            return False
 
-    async def _claimed(self, connection: Any, told: Told, key: str) -> None:
-        """The run's file says that it is acknowledged or resolved: told, not done."""
-        incident_id = await connection.fetchval(_OF_RUN, key)
-        if incident_id is None:
+    async def _add(self, connection: Any, batch: _Batch) -> None:
+        """More lines of stories, once for each line of a file. What is beyond the bound the file has; the
+        story need not repeat all of a flood."""
+        wanted = [
+            (batch.ids[key], told, kind, notes)
+            for told, key, kind, notes in batch.stories
+            if key in batch.ids
+        ]
+        if not wanted or self._added.full:
             return
-        line = told.line
-        word = "acknowledged" if line.event_type == "incident_ack" else "resolved"
-        by = line.text("ack_by", 60)
-        said = (
-            f"The run's file says {word}{f' by {by}' if by else ''}: {line.text('notes', 300) or 'no notes'}"
-        )
-        await self._add(connection, incident_id, told, "run-says", said)
+        lines = [told.sha256 for _, told, _, _ in wanted]
+        named = [name for _, told, _, _ in wanted if (name := clean(told.line.event_id, 100))]
+        rows = await connection.fetch(_STORIES, list({each[0] for each in wanted}), lines, named)
+        known = {(row[0], mark) for row in rows for mark in (row["line"], row["event_id"]) if mark}
+        for incident_id, told, kind, notes in wanted:
+            marks = {(incident_id, told.sha256), (incident_id, clean(told.line.event_id, 100) or told.sha256)}
+            if known.isdisjoint(marks) and self._added.room(told.run_id):
+                known |= marks
+                await self._tell(connection, incident_id, told, kind, notes)
 
-    async def _add(self, connection: Any, incident_id: Any, told: Told, kind: str, notes: str) -> None:
-        """One more line of its story, once for each line of the file."""
-        line = told.line
-        event_id = clean(line.event_id, 100)
-        if await connection.fetchval(_TOLD, incident_id, told.sha256, event_id):
-            return
-        if not _room(self._added, MOST_ADDED):
-            return  # the file has it; the story need not repeat all of a flood
+    async def _tell(self, connection: Any, incident_id: UUID, told: Told, kind: str, notes: str) -> None:
         details = {
             "line": told.sha256,
-            "place": line.place,
-            "event_id": event_id,
-            "said_at": line.text("at", 40),
+            "place": told.line.place,
+            "event_id": clean(told.line.event_id, 100),
+            "said_at": told.line.text("at", 40),
         }
         by = f"run {told.run_id}" if told.run_id else "audit_logs"
-        work = add_event(connection, incident_id, kind, by, notes, details)
-        await self._recorded(connection, told, work)
+        try:
+            async with connection.transaction():
+                await add_event(connection, incident_id, kind, by, notes, details)
+        except asyncpg.DataError as error:
+            self._refused(told, error)
 
-    def _may_say(self) -> bool:
-        return self._flood_said_at is None or time.monotonic() - self._flood_said_at >= _MINUTE
-
-    async def _say_flood(self, connection: Any) -> None:
-        new = flood_of(self._dropped)
-        same = await connection.fetchval(_FLOODED, new.severity.value)
-        if same is not None:
-            await add_event(connection, same, "more", "run folders", flood_words(self._dropped))
-        else:
-            await open_by_itself(connection, self._means, new)
-        self._flood_said_at = time.monotonic()
-        self._dropped.clear()
+    def _refused(self, told: Told, error: Exception) -> None:
+        said = clean(f"{told.line.place}: not taken in: {error}", 300)
+        self._means.health.changed("a line of a run folder", said)
 
 
-def _room(taken: deque[float], most: int) -> bool:
-    """Whether one more fits into this minute; if so it is counted."""
-    now = time.monotonic()
-    while taken and now - taken[0] >= _MINUTE:
-        taken.popleft()
-    if len(taken) >= most:
-        return False
-    taken.append(now)
-    return True
+def _claim(told: Told) -> str:
+    """The run's file says that it is acknowledged or resolved: told, not done."""
+    line = told.line
+    word = "acknowledged" if line.event_type == "incident_ack" else "resolved"
+    by = line.text("ack_by", 60)
+    return f"The run's file says {word}{f' by {by}' if by else ''}: {line.text('notes', 300) or 'no notes'}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from dataclasses import dataclass
 from typing import Final
+from uuid import uuid4
 
 from backends.run_collector import Told
 from cockpit.authority.incident_book import NewIncident
@@ -16,6 +18,8 @@ from cockpit.domain.text import clean
 RUN: Final = "run"
 LOGGED: Final = "audit-log"
 FLOOD: Final = "run-flood"
+_NAMED: Final = 5
+_COUNT: Final = re.compile(r"one by one: (\d{1,18})\.", re.ASCII)
 _WORDS: Final = {"critical": Severity.P1, "warning": Severity.P2}
 
 
@@ -98,20 +102,51 @@ def _breached(told: Told, catalogue: Catalogue) -> NewIncident:
     )
 
 
-def flood_of(dropped: Sequence[NewIncident]) -> NewIncident:
-    """One incident in place of many, as grave as the gravest."""
-    severity = min((each.severity for each in dropped), key=lambda each: each.value)
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Incidents that are not opened one by one: how many, and the gravest of them, gravest first."""
+
+    count: int = 0
+    gravest: tuple[NewIncident, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """Of the gravest; there must be one."""
+        return self.gravest[0].severity
+
+    def with_one(self, new: NewIncident) -> Overflow:
+        return self.with_more(Overflow(1, (new,)))
+
+    def with_more(self, more: Overflow) -> Overflow:
+        both = sorted((*self.gravest, *more.gravest), key=lambda each: each.severity.value)
+        return Overflow(self.count + more.count, tuple(both[:_NAMED]))
+
+
+def flood_of(over: Overflow) -> NewIncident:
+    """One incident in place of many, as grave as the gravest. Its key is its own: it is always opened."""
+    incident_id = str(uuid4())
     return NewIncident(
-        severity=severity,
+        severity=over.severity,
         classification=Classification.OTHER.value,
-        title="Run folders report more incidents than are opened one by one; read them there",
+        title=flood_title(over.count),
         source=FLOOD,
-        dedup_key=f"run-flood:{dropped[0].dedup_key}",
+        dedup_key=f"run-flood:{incident_id}",
         opened_by="run folders",
-        notes=flood_words(dropped),
+        notes=flood_words(over),
+        incident_id=incident_id,
     )
 
 
-def flood_words(dropped: Sequence[NewIncident]) -> str:
-    names = ", ".join(f"{each.title[:60]} ({each.severity.value})" for each in dropped[:5])
-    return f"{len(dropped)} were not opened: {names}{', …' if len(dropped) > 5 else ''}"
+def flood_title(count: int) -> str:
+    return f"Incidents in run folders that were not opened one by one: {count}. Read them there"
+
+
+def flooded(title: str) -> int:
+    """How many a flood's title counts; 0 where it is no such title."""
+    found = _COUNT.search(title)
+    return int(found[1]) if found else 0
+
+
+def flood_words(over: Overflow) -> str:
+    names = ", ".join(f"{clean(each.title, 60)} ({each.severity.value})" for each in over.gravest)
+    return f"{over.count} were not opened, the gravest: {names}{', …' if over.count > _NAMED else ''}"

@@ -85,6 +85,7 @@ async def read_scene(
         breaker_id=breaker_id,
         reading=reading,
         ancestors=tuple(world.readings[name] for name in reversed(means.catalogue.ancestors(breaker_id))),
+        switches=tuple(world.readings[name] for name in means.catalogue.switches_of(breaker_id)),
         legacy_ok=world.legacy_ok or (breaker_id == GLOBAL and world.view.legacy in means.legacy_judged),
         redis_now=world.now,
         postgres_now=postgres_now,

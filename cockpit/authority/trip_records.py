@@ -16,14 +16,15 @@ from cockpit.authority.means import Means
 from cockpit.authority.opening import OpenDocument
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
-from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, scope_of
 from cockpit.domain.documents import Document, Epoch
 from cockpit.domain.incidents import Severity
 from cockpit.domain.kill import KILL_TARGET
+from cockpit.domain.permissions import Role
 from cockpit.domain.refusals import Code, Refusal
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
-from cockpit.domain.trip_incidents import trip_title
+from cockpit.domain.trip_incidents import stricter_switches, trip_severity, trip_title
 from cockpit.operations.outcomes import Outcome, refused
 
 _BREAKER: Final = """
@@ -40,6 +41,10 @@ SELECT request_id::text, breaker_id FROM requests
 _STRANGERS: Final = """
 SELECT incident_id FROM incidents
  WHERE source = 'authority' AND title = $1 AND breaker_id = $2 AND status = 'open' ORDER BY opened_at LIMIT 1
+"""
+_GUARDS: Final = """
+SELECT EXISTS (SELECT FROM guard_firings WHERE firing_id = $1::uuid)
+    OR EXISTS (SELECT FROM guard_lease WHERE login = $2)
 """
 
 
@@ -110,7 +115,7 @@ async def record_trip(connection: Any, means: Means, trip: Trip, world: World) -
         trip.ttl_s,
     )
     await _void_approvals(connection, means, trip)
-    await _open_incident(connection, trip, entry.seq)
+    await _open_incident(connection, trip, entry.seq, world)
     if _begins_kill(trip):
         await record_kill(connection, trip.event_id, trip.epoch, trip.login, trip.notes)
     await _decide_request(connection, trip, proof, entry.seq, late_s)
@@ -176,10 +181,14 @@ async def _void_approvals(connection: Any, means: Means, trip: Trip) -> None:
         await record_outcome(connection, row["request_id"], "void", outcome, entry.seq, refusal.code)
 
 
-async def _open_incident(connection: Any, trip: Trip, seq: int) -> None:
-    """A person's own trip never holds up a resume; a change that nobody signed does, until acknowledged, and
-    so does a kill switch. A hundred strangers' trips of one breaker are one incident until then."""
+async def _open_incident(connection: Any, trip: Trip, seq: int, world: World) -> None:
+    """A latch that the guard has set has the guard's incident, and what loosens a stricter switch has none. A
+    person's own trip never holds up a resume; a
+    change that nobody signed does, until acknowledged, and so does a kill switch. A hundred strangers' trips
+    of one breaker are one incident until then."""
     if trip.login == AUTHORITY or trip.repeats:
+        return
+    if await _guards_own(connection, trip) or _begins_loosening(trip, world):
         return
     new = _incident(trip)
     if not trip.attributed:
@@ -189,6 +198,23 @@ async def _open_incident(connection: Any, trip: Trip, seq: int) -> None:
             await add_event(connection, known, "tripped", AUTHORITY, trip.notes, details, seq)
             return
     await record_incident(connection, new, seq)
+
+
+def _begins_loosening(trip: Trip, world: World) -> bool:
+    """Whether a person sets `cancel_only` of an instrument that a stricter switch halts: it can only be meant
+    to be what is left when that one is released."""
+    stricter = stricter_switches(trip.breaker_id) if trip.attributed else ()
+    return any(name in world.readings and world.readings[name].state is State.OPEN for name in stricter)
+
+
+async def _guards_own(connection: Any, trip: Trip) -> bool:
+    """Whether this is a safety latch that the guard has set, which opens an incident of its own with it. It
+    may do so only after the trip is recorded here, so that its login counts as well."""
+    if not trip.attributed or scope_of(trip.breaker_id) is not Scope.LATCH:
+        return False
+    if trip.role != Role.AUTOMATION_ROLE:
+        return False
+    return bool(await connection.fetchval(_GUARDS, trip.event_id, trip.login))
 
 
 def _begins_kill(trip: Trip) -> bool:
@@ -211,7 +237,7 @@ def _incident(trip: Trip) -> NewIncident:
         facts |= {"dedup_key": f"kill:{trip.event_id}"}
         return NewIncident(Severity.P0, "kill-switch", f"Kill switch of {trip.login}", "kill", **facts)
     title = trip_title(trip.breaker_id, trip.login, trip.reason, trip.target)
-    return NewIncident(Severity.P2, trip.reason, title, "trip", **facts)
+    return NewIncident(trip_severity(trip.breaker_id), trip.reason, title, "trip", **facts)
 
 
 async def _decide_request(connection: Any, trip: Trip, proof: Proof, seq: int, late_s: float | None) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from cockpit.cli.columns import aligned, span
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.documents import rfc3339
-from cockpit.domain.incident_story import IncidentList, IncidentStory, linked, overdue, snoozed
+from cockpit.domain.incident_story import IncidentList, IncidentStory, StoryEvent, linked, overdue, snoozed
 from cockpit.domain.incidents import Severity
+
+_SAYS: Final[Mapping[str, tuple[str, str]]] = {
+    "assigned": ("to ", "owner"),
+    "escalated": ("to ", "severity"),
+    "snoozed": ("until ", "until"),
+    "told": ("", "audience"),
+    "merged": ("into ", "into"),
+}
+"""Which of an event's details says what its kind alone does not."""
 
 
 def _at(moment: datetime | None) -> str | None:
@@ -148,6 +158,14 @@ def story_fields(story: IncidentStory) -> dict[str, object]:
     }
 
 
+def _told(event: StoryEvent) -> str:
+    """What its kind alone does not say, and its notes."""
+    word, name = _SAYS.get(event.kind, ("", ""))
+    told = event.details.get(name)
+    what = f"{word}{told}" if isinstance(told, str) else ""
+    return "; ".join(part for part in (what, event.notes) if part)
+
+
 def story_lines(story: IncidentStory) -> tuple[str, ...]:
     row, now = story.row, story.server_time
     head = [
@@ -170,6 +188,6 @@ def story_lines(story: IncidentStory) -> tuple[str, ...]:
         f"{f', due {rfc3339(each.due_at)}' if each.due_at else ''}) {each.action_id}"
         for each in story.actions
     ]
-    events = aligned([(rfc3339(each.at), each.kind, each.actor, each.notes) for each in story.events])
+    events = aligned([(rfc3339(each.at), each.kind, each.actor, _told(each)) for each in story.events])
     left_out = (f"… {story.cut} events after the first are left out.",) if story.cut else ()
     return (*head, *actions, *left_out, *events)

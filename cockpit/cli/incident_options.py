@@ -77,7 +77,10 @@ def escalate(parser: Parser) -> None:
 def snooze(parser: Parser) -> None:
     which(parser)
     parser.add_argument(
-        "--until", metavar="T", required=True, help="within 24 h, such as 2026-01-31T13:00:00Z; never a P0"
+        "--until",
+        metavar="T",
+        required=True,
+        help="30m, 2h, or a time such as 2026-01-31T13:00:00Z; at most 24 h, never a P0",
     )
     _notes(parser, "kept with it", required=False)
 

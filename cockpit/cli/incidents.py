@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
 from cockpit.cli.answers import Answer, UsageFault
@@ -22,6 +23,7 @@ from cockpit.operations.outcomes import Outcome
 
 T = TypeVar("T")
 MOST_LISTED = 10_000
+_SPAN = re.compile(r"(?P<amount>[1-9][0-9]{0,3}) ?(?P<unit>[mh])(?:in|ours?)?", re.ASCII)
 
 
 def listing(options: argparse.Namespace) -> Answer:
@@ -102,7 +104,7 @@ def escalate(options: argparse.Namespace) -> Answer:
 
 
 def snooze(options: argparse.Namespace) -> Answer:
-    until, notes = moment(options.until, "--until"), _remark(options.notes)
+    until, notes = snooze_end(options.until), _remark(options.notes)
     return _change(options, lambda incident: incidents.snooze_wish(incident, until, notes))
 
 
@@ -195,6 +197,18 @@ def _made(build: Callable[[], T]) -> T:
         return build()
     except BadIncident as error:
         raise UsageFault(f"incident: {error}") from error
+
+
+def snooze_end(text: str) -> datetime:
+    """When a snooze ends: a time, or so many minutes or hours from now."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        try:
+            return moment(text, "--until")
+        except UsageFault as error:
+            raise UsageFault(f"{error}, or as 30m or 2h") from None
+    minutes = int(found["amount"]) * (60 if found["unit"] == "h" else 1)
+    return datetime.now(UTC) + timedelta(minutes=minutes)
 
 
 def _remark(text: str) -> str:

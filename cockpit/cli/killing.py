@@ -15,11 +15,18 @@ from cockpit.cli.answers import Answer, UsageFault, of_outcome, say
 from cockpit.cli.kill_answers import answer_of
 from cockpit.cli.resuming import decided, uuid_of
 from cockpit.cli.tripping import login_of, sign_if_possible, trip_ports
-from cockpit.cli.wiring import must_acknowledge, open_gateway, open_postgres, redis_address, settings_of
+from cockpit.cli.wiring import (
+    must_acknowledge,
+    open_gateway,
+    open_postgres,
+    open_redis,
+    redis_address,
+    settings_of,
+)
 from cockpit.config import BadSettings, Credentials, Settings
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Command, Kind, SignedCommand
-from cockpit.domain.documents import rfc3339
+from cockpit.domain.documents import Reading, rfc3339
 from cockpit.domain.kill import Ack, Fact
 from cockpit.domain.kill_records import facts_of, finished
 from cockpit.domain.refusals import EXIT_DONE, Code, Refused, StoreUnreachable
@@ -28,12 +35,13 @@ from cockpit.domain.text import justification
 from cockpit.operations import resume
 from cockpit.operations.kill import KillSwitch
 from cockpit.operations.kill_journal import KillJournal
-from cockpit.operations.kill_ports import KillPorts
+from cockpit.operations.kill_ports import KillPorts, Pace
 from cockpit.operations.kill_reports import send_waiting
 
 if TYPE_CHECKING:
     from backends.postgres_store import PostgresStore
 
+PACE = Pace()
 _STORE_S = 2.0
 _WHAT = "all trading halts, every open order is cancelled and every position is flattened"
 
@@ -83,9 +91,9 @@ async def _kill(options: argparse.Namespace, notes: str) -> Answer:
             found = await _newest(ports, postgres)
             if found is None:
                 raise Refused(Code.NOT_TRIPPED, "No kill switch is unfinished here.", "")
-            switch = KillSwitch.resume(ports, login, found.kill_id, found.facts, now)
+            switch = KillSwitch.resume(ports, login, found.kill_id, found.facts, now, PACE)
         else:
-            switch = KillSwitch.begin(ports, login, notes, now)
+            switch = KillSwitch.begin(ports, login, notes, now, PACE)
         told = ""
         async for progress in switch.run():
             if progress.message and progress.message != told:
@@ -110,13 +118,22 @@ async def open_kill_ports(
     async def acknowledged() -> Mapping[str, Ack]:
         return await acks.of_global()
 
-    async with open_gateway(settings) as gateway, open_postgres(credentials, _STORE_S) as postgres:
+    async with (
+        open_gateway(settings) as gateway,
+        open_postgres(credentials, _STORE_S) as postgres,
+        open_redis(settings, credentials) as redis,
+    ):
+
+        async def standing() -> Reading:
+            return (await redis.snapshot()).readings[GLOBAL]
+
         try:
             ports = KillPorts(
                 trips=trip_ports(settings, credentials),
                 sign=lambda command: sign_if_possible(command, credentials),
                 gateway=gateway,
                 acks=acknowledged,
+                standing=standing,
                 inbox=postgres,
                 journal=journal_of(settings),
                 gateways=settings.gateways,

@@ -55,12 +55,13 @@ def pages(options: argparse.Namespace) -> Answer:
 
 
 async def _pages(settings: Settings, login: str | None) -> Answer:
-    from backends.paging_store import receiver_rows
+    from backends.paging_store import pages_below, receiver_rows
 
     credentials = settings.credentials(login)
     async with open_postgres(credentials, 2.0) as store:
         desk = await store.snapshot()
-    receivers = await receiver_rows(postgres_address(credentials))
+    dsn = postgres_address(credentials)
+    receivers, below = await asyncio.gather(receiver_rows(dsn), pages_below(dsn))
     paging, now = desk.paging, desk.server_time
     warnings = tuple(_warnings(paging))
     document = {
@@ -72,6 +73,7 @@ async def _pages(settings: Settings, login: str | None) -> Answer:
         },
         "waiting": paging.waiting if paging else None,
         "failed": paging.failed if paging else None,
+        "below_minimum": dict(below),
         "pages": [_page_fields(row) for row in paging.rows] if paging else [],
         "receivers": [_receiver_fields(row) for row in receivers],
         "observed_at": rfc3339(now),
@@ -81,8 +83,26 @@ async def _pages(settings: Settings, login: str | None) -> Answer:
         table = [_PAGE_HEAD, *(_page_cells(row, now) for row in paging.rows)]
         lines += aligned(table, frozenset({4, 5}))
     elif paging is not None:
-        lines.append("Every page is delivered." if not paging.waiting else f"{paging.waiting} pages wait.")
+        lines.append(_standing(paging, below))
+    if below and (paging is None or paging.rows):
+        lines.append(f"{_below(below)}.")
     return Answer(document, tuple(lines), messages=warnings)
+
+
+def _standing(paging: Paging, below: Mapping[str, int]) -> str:
+    """Where nothing fails. What was below the minimum reached nobody, which is not delivered."""
+    if paging.waiting:
+        rest = f" {_below(below)}." if below else ""
+        return f"{paging.waiting} {'page waits' if paging.waiting == 1 else 'pages wait'}.{rest}"
+    if below:
+        return f"{_below(below)}; every other page is delivered."
+    return "Every page is delivered."
+
+
+def _below(below: Mapping[str, int]) -> str:
+    total, each = sum(below.values()), ", ".join(f"{count} {name}" for name, count in below.items())
+    pages = "1 page" if total == 1 else f"{total} pages"
+    return f"{pages} of the last day below the minimum severity ({each}) went to nobody"
 
 
 def _warnings(paging: Paging | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -26,7 +27,11 @@ def half_open(options: argparse.Namespace) -> Answer:
     must_acknowledge(options, breaker_id, "probe orders may trade there, and that what you vouch for is so")
     override = "" if options.override is None else _override(options.override)
     wish = resume.half_open_wish(breaker_id, notes, checked, override)
-    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+
+    async def ask(ports: resume.ResumePorts) -> Outcome:
+        return _naming_probe(await resume.ask(wish, ports, datetime.now(UTC)))
+
+    return decided(options, ask)
 
 
 def close(options: argparse.Namespace) -> Answer:
@@ -34,12 +39,39 @@ def close(options: argparse.Namespace) -> Answer:
     notes = justification(options.notes)
     must_acknowledge(options, breaker_id, "trading resumes there, at a limited size at first")
     wish = resume.Wish(Kind.CLOSE, breaker_id, notes)
-    return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
+
+    async def ask(ports: resume.ResumePorts) -> Outcome:
+        return _naming_probe(await resume.ask(wish, ports, datetime.now(UTC)))
+
+    return decided(options, ask)
 
 
 def approve(options: argparse.Namespace) -> Answer:
     request_id, notes = uuid_of(options.request, "request"), _short_notes(options.notes)
-    return decided(options, lambda ports: resume.approve(request_id, notes, ports, datetime.now(UTC)))
+
+    async def ask(ports: resume.ResumePorts) -> Outcome:
+        asked = await ports.inbox.outcome(request_id)
+        outcome = await resume.approve(request_id, notes, ports, datetime.now(UTC))
+        if asked.kind != Kind.HALF_OPEN.value:
+            return outcome
+        return _naming_probe(outcome, clean(asked.login, 40))
+
+    return decided(options, ask)
+
+
+_RUN_THEM = "run the probes now."
+_NO_VERDICT = "has no verdict yet. Close once the probes have passed."
+
+
+def _naming_probe(outcome: Outcome, whose: str = "") -> Outcome:
+    """Where the authority speaks of probes: the command that runs them, and `whose` they are."""
+    command = f"`cockpit probe {outcome.breaker_id}`"
+    if whose:
+        runs = f"{whose} runs its probes now, by {command} or on the screen of that login."
+    else:
+        runs = f"run its probes now: {command}."
+    said = outcome.message.replace(_RUN_THEM, runs)
+    return replace(outcome, message=said.replace(_NO_VERDICT, f"has no verdict yet. Probe first: {command}."))
 
 
 def restore(options: argparse.Namespace) -> Answer:

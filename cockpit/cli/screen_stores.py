@@ -115,6 +115,7 @@ def open_first_minutes(settings: Settings, credentials: Credentials, desk: Desk)
         breakers=desk.stores.redis,
         gateway=gateway,
         runs=runs,
+        fresh_s=settings.limits.reconciliation_fresh_s,
     )
     return MinutesReader(store, ports, shipped_playbooks, gateway, runs)
 

@@ -51,7 +51,15 @@ async def _read(options: argparse.Namespace) -> FirstMinutes:
             stack.push_async_callback(runs.close)
         incident_id = await find.id(desk)
         return await first_minutes(
-            incident_id, FirstMinutesPorts(desk, settings.catalogue, redis, gateway, runs)
+            incident_id,
+            FirstMinutesPorts(
+                desk,
+                settings.catalogue,
+                redis,
+                gateway,
+                runs,
+                fresh_s=settings.limits.reconciliation_fresh_s,
+            ),
         )
 
 

@@ -116,12 +116,13 @@ class Books:
         del self._reconciliations[:-_MOST_RUNS]
 
     async def load(self, prices: Mapping[str, Decimal]) -> Standing:
-        """What an earlier run left; orders that it left behind are closed as cancelled."""
+        """What an earlier run left; orders that it left behind are closed as cancelled, fills are settled."""
         connection = await self._connected()
         await connection.execute(book_rows.LEFT_OVER)
         await self.answers.load(connection)
         opened = await ledger.load(connection, prices)
         self.ledger_seq, self._oldest = opened.ledger_seq, opened.oldest
+        await self.settle(0, 0)  # the time in which nothing ran is no lag of this run's
         return Standing(opened.positions, opened.marks, opened.account)
 
     async def flush(self, standing: Standing, marks: bool = False) -> None:

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS plant.postings (
     posted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- What was answered under idempotency keys, the newest of them.
+-- What was answered under idempotency keys in the last day.
 CREATE TABLE IF NOT EXISTS plant.answers (
     seq    bigint GENERATED ALWAYS AS IDENTITY,
     key    text PRIMARY KEY,
@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS plant.answers (
     status int NOT NULL,
     answer jsonb NOT NULL
 );
+ALTER TABLE plant.answers ADD COLUMN IF NOT EXISTS answered_at timestamptz NOT NULL DEFAULT clock_timestamp();
 CREATE INDEX IF NOT EXISTS answers_seq ON plant.answers (seq);
 
 GRANT USAGE ON SCHEMA plant TO cockpit_gateway;

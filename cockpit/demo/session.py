@@ -104,11 +104,15 @@ def _run(folder: Path, headless: bool, login: str | None) -> int:
             settings.credentials(login)  # says now, not after the start, that there is none of that name
 
         _say("demo: starting the authority, the trading plant, the guard, the exporter and the pager")
-        children = _children(settings, logs)
+        traders, watchers = _children(settings, logs)
+        children = (*traders, *watchers)
         for child in children:
             stack.callback(child.stop)
+        for child in traders:
             child.start()
-        asyncio.run(_ready(settings, run_id, postgres.owner_dsn, children))
+        asyncio.run(_ready(settings, run_id, postgres.owner_dsn, traders))
+        for child in watchers:
+            child.start()
 
         watch = Watch([valkey, postgres], children, _say if headless else _log.warning)
         watch.start()
@@ -120,7 +124,9 @@ def _run(folder: Path, headless: bool, login: str | None) -> int:
         return show(settings, login)
 
 
-def _children(settings: Settings, logs: Path) -> tuple[Child, ...]:
+def _children(settings: Settings, logs: Path) -> tuple[tuple[Child, ...], tuple[Child, ...]]:
+    """Authority and plant; then who watches them. The guard would take what an earlier run measured last for
+    data that have been silent since then, so it starts once there are measurements of this run."""
     config = ["--config", str(settings.path)]
     guard = ["guard", *config, "--login", settings.guard_login or GUARD]
     exporter = ["exporter", *config, "--login", settings.exporter_login or EXPORTER]
@@ -129,6 +135,7 @@ def _children(settings: Settings, logs: Path) -> tuple[Child, ...]:
     return (
         Child("authority", "cockpit", ["authority", *config], logs),
         Child("plant", "cockpit.demo.plant", config, logs),
+    ), (
         Child("guard", "cockpit", guard, logs),
         Child("exporter", "cockpit", exporter, logs),
         *pager,
@@ -150,7 +157,8 @@ def _serve(settings: Settings, redis_url: str, postgres_dsn: str) -> int:
 
 async def _ready(settings: Settings, run_id: str, dsn: str, children: tuple[Child, ...]) -> None:
     """Wait for a live authority that has used the genesis grant, for breakers that are of this Redis server
-    (or two seconds, where the authority found a reason not to restore them), and for the gateway.
+    (or two seconds, where the authority found a reason not to restore them), for the gateway, and for the
+    plant's first measurements.
 
     Raises:
         DemoNotReady: not within 30 s.
@@ -162,7 +170,7 @@ async def _ready(settings: Settings, run_id: str, dsn: str, children: tuple[Chil
         async with httpx.AsyncClient(base_url=settings.gateway_url or "", trust_env=False, timeout=2) as http:
             while time.monotonic() - began < _READY_S:
                 row = await connection.fetchrow(_STATE, run_id)
-                if row["leased"] and not row["genesis_waits"]:
+                if row["leased"] and row["measured"] and not row["genesis_waits"]:
                     leased = leased or time.monotonic()
                     settled = row["restored"] or time.monotonic() - leased > _RESTORED_S
                     if settled and await _answers(http):
@@ -178,6 +186,8 @@ _STATE: Final = """
 SELECT EXISTS (SELECT FROM authority_lease WHERE expires_at > clock_timestamp()
                AND renewed_at > (SELECT pg_postmaster_start_time())) AS leased,
        EXISTS (SELECT FROM genesis WHERE used_at IS NULL) AS genesis_waits,
+       EXISTS (SELECT FROM sli_samples
+               WHERE sli = 'feed_age_s' AND observed_at > (SELECT pg_postmaster_start_time())) AS measured,
        NOT EXISTS (SELECT FROM commits WHERE status = 'intent')
        AND (SELECT bool_and(redis_run_id = $1 AND document IS NOT NULL) FROM breakers) AS restored
 """

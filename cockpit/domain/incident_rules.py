@@ -10,7 +10,8 @@ from typing import Final
 
 from cockpit.domain.desk import CRITICAL, NO_OBSTACLE, IncidentRow
 from cockpit.domain.incident_requests import Verb
-from cockpit.domain.incidents import Change, Classification, Severity, Status
+from cockpit.domain.incidents import Change, Severity, Status
+from cockpit.domain.recovery import BRANCH
 
 SNOOZE_AT_MOST: Final = timedelta(hours=24)
 MOST_LINKED: Final = 100
@@ -43,9 +44,6 @@ PARTICIPLES: Final = {
 }
 JUSTIFIED: Final = frozenset({Verb.ESCALATE, Verb.MERGE, Verb.RESOLVE})
 """What needs notes of 20 to 500 characters; a resolve's are the root cause."""
-_RECOVERING: Final = frozenset(
-    {Classification.DATA_QUALITY, Classification.RECONCILIATION, Classification.BROKER}
-)
 
 
 def unreviewed(row: IncidentRow) -> bool:
@@ -74,7 +72,8 @@ def snooze_fault(row: IncidentRow, until: datetime, now: datetime) -> str | None
 def merge_fault(row: IncidentRow, into: IncidentRow, now: datetime, window: timedelta) -> str | None:
     """Why `row` cannot become part of `into`. What holds up a resume does so afterwards too: a critical
     incident that nobody acknowledged goes only into one that holds up as well, and recovery conditions are
-    not lost. `window` is how long an unacknowledged critical incident holds up."""
+    not lost, nor the moment since when they must be met. `window` is how long an unacknowledged critical
+    incident holds up."""
     if row.incident_id == into.incident_id:
         return "an incident cannot be merged into itself"
     if Status(into.status).over:
@@ -83,9 +82,20 @@ def merge_fault(row: IncidentRow, into: IncidentRow, now: datetime, window: time
         return f"the other one is only {into.severity}, and this one {row.severity}"
     if _holds_up(row, now, window) and not _holds_up(into, now, window):
         return "nobody has acknowledged it yet, and the other one holds up no resume"
-    if row.classification in _RECOVERING and into.classification != row.classification:
-        lost = f"its recovery conditions ({row.classification}) would be lost"
+    return _lost_conditions(row, into)
+
+
+def _lost_conditions(row: IncidentRow, into: IncidentRow) -> str | None:
+    """What recovery demands is demanded since the opening of what is left: of the same branch, and no
+    earlier."""
+    branch = BRANCH.get(row.classification)
+    if branch is None:
+        return None
+    lost = f"its recovery conditions ({row.classification}) would be lost"
+    if BRANCH.get(into.classification) is not branch:
         return f"{lost}: the other one is {into.classification}"
+    if into.opened_at < row.opened_at:
+        return f"{lost}: the other one was opened before it, and recovery counts since then"
     return None
 
 

@@ -103,12 +103,16 @@ class Acted:
 @dataclass(frozen=True, slots=True)
 class Read:
     """One reading of the venue, its orders before its positions: what fills in between is then seen in one of
-    them. `after` is the number of facts when it began. None: that part could not be read, for `why`."""
+    them. `after` is the number of facts when it began. None: that part could not be read, for `why`.
+    `open_at` is the epoch at which `global` still read OPEN after it, None where it did not (`loosened`) or
+    could not be read."""
 
     after: int
     orders: tuple[OpenOrder, ...] | None
     positions: tuple[Held, ...] | None
     why: str = ""
+    open_at: Epoch | None = None
+    loosened: bool = False
 
 
 Fact = Tripped | Acknowledged | Acted | Read

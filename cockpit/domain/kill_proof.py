@@ -2,8 +2,8 @@
 from any of them.
 
 FLAT needs all of: Redis confirmed the trip with its epoch; every registered gateway has published an epoch of
-that server which is no older; and open orders and positions, read after both, are none (I14, I15). Nothing
-here ever takes the trip back (I17).
+that server which is no older; open orders and positions, read after both, are none; and `global`, read after
+these, is still OPEN at that epoch or a later one (I14, I15). Nothing here ever takes the trip back (I17).
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ class KillState:
     def read(self) -> Read | None:
         return next((fact for fact in reversed(self.facts) if isinstance(fact, Read)), None)
 
+    @property
+    def loosened(self) -> bool:
+        """Whether the newest reading found `global` no longer OPEN, and nothing has tripped it since."""
+        last = next((fact for fact in reversed(self.facts) if isinstance(fact, Read | Tripped)), None)
+        return isinstance(last, Read) and last.loosened
+
     def next_round(self, step: Step) -> int | None:
         """Under which round's key to send next; None where nothing may be sent.
 
@@ -84,7 +90,8 @@ class KillState:
     def report(self) -> KillReport:
         proved_at = self._proved_at()
         residuals = self._residuals()
-        unproved = tuple(why for why in (*self._halt_gaps(), self._read_gap(proved_at)) if why)
+        gaps = (*self._halt_gaps(), self._read_gap(proved_at), self._open_gap())
+        unproved = tuple(why for why in gaps if why)
         steps = (
             self._trip_state(),
             self._ack_state(),
@@ -145,6 +152,15 @@ class KillState:
         if proved_at is not None and read.after <= proved_at:
             return "the venue was read before the halt was acknowledged, not since"
         return ""
+
+    def _open_gap(self) -> str:
+        """A trip that was confirmed once proves nothing of now: whoever goes on may come after a resume."""
+        read, epoch = self.read, self.epoch
+        if read is None or epoch is None or still_open(read.open_at, epoch):
+            return ""
+        if read.loosened:
+            return "global was no longer OPEN after the venue was read"
+        return "global could not be read as OPEN after the venue was read"
 
     def _left(self, step: Step, since: int) -> Sequence[OpenOrder | Held]:
         """What a reading that began after the fact `since` shows of the kind that `step` works on."""
@@ -220,6 +236,11 @@ class KillState:
             outcome = StepOutcome.FAILED if unread else StepOutcome.WAITING
             return StepState(Step.VERIFY, outcome, "; ".join(unproved))
         return StepState(Step.VERIFY, StepOutcome.FLAT, "no open order and no position")
+
+
+def still_open(open_at: Epoch | None, epoch: Epoch) -> bool:
+    """Whether `global`, which read OPEN at `open_at`, still is by the trip of `epoch` or a later one."""
+    return open_at is not None and open_at.run_id == epoch.run_id and open_at.counter >= epoch.counter
 
 
 def _confirmed(fact: Fact) -> Epoch | None:

@@ -140,6 +140,7 @@ def _read_details(read: Read) -> dict[str, object]:
         if positions is None
         else {each.symbol: str(each.quantity) for each in positions[:MOST_REFUSED] if each.quantity},
         "why": read.why,
+        "open_at": None if read.open_at is None else read.open_at.counter,
     }
 
 

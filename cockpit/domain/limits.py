@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
+
+RECOVERY_FRESH_S: Final = 120.0
+"""What proves a recovery has run this lately, unless the settings say otherwise: six cycles of 20 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Limits:
     latency_bound_ms: float = 300
     error_rate_bound: float = 0.02
     critical_window_s: float = 900
+    reconciliation_fresh_s: float = RECOVERY_FRESH_S  # a platform whose cycles take over 40 s needs more
     acknowledgement_expiry_s: float = 1_800  # of a critical incident to which nothing happens meanwhile
     full_verification_s: float = 86_400
     approval_scopes: tuple[str, ...] = ("global",)

@@ -3,6 +3,7 @@ permission names. The stores enforce the same matrix by their own rights; this o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -95,9 +96,19 @@ def denial(identity: Identity, permission: Permission, breaker_id: BreakerId) ->
     if permitted(identity.role, permission, breaker_id):
         return None
     able = sorted({role.value for role in Role if permitted(role, permission, breaker_id)})
-    someone = f"{'an' if able and able[0][0] in 'aeiou' else 'a'} {' or '.join(able)}"
     return Refusal(
         Code.DENIED,
         f"{identity.login} ({identity.role.value}) lacks {permission.value} on {breaker_id}.",
-        f"Ask {someone}, or use a login of your own with that role; the attempt is recorded.",
+        f"{_who_may(able) if able else _where(permission)}; the attempt is recorded.",
     )
+
+
+def _who_may(able: Sequence[str]) -> str:
+    article = "an" if able[0][0] in "aeiou" else "a"
+    return f"Ask {article} {' or '.join(able)}, or use a login of your own with that role"
+
+
+def _where(permission: Permission) -> str:
+    """Nobody may do it there: where somebody may."""
+    scopes = {scope for (_, each), found in _SCOPES.items() if each is permission for scope in found}
+    return f"No role has {permission.value} there, only on {', '.join(sorted(scopes)) or 'nothing'}"

@@ -10,7 +10,7 @@ from cockpit.domain.breakers import GLOBAL, WITHDRAWALS, BreakerId
 from cockpit.domain.modes import Mode, mode_of
 from cockpit.domain.recovery import Need
 from cockpit.domain.triage import FirstMinutes, condition_of
-from cockpit.domain.triage_facts import Reconciled
+from cockpit.domain.triage_facts import NO_GATEWAY, Reconciled
 
 
 class Check(StrEnum):
@@ -57,7 +57,7 @@ def _acknowledged(minutes: FirstMinutes) -> Verdict:
 def _halted(minutes: FirstMinutes) -> Verdict:
     halt = minutes.halt.value
     if halt is None:
-        return None, minutes.halt.fault or "no gateway_url is set"
+        return None, minutes.halt.fault or NO_GATEWAY
     if halt.reason is None:
         return False, "the gateway says that nothing is halted"
     return True, f"{halt.reason}{f' until {halt.until}' if halt.until else ''}"
@@ -90,9 +90,7 @@ def _mode(wanted: Mode) -> Callable[[FirstMinutes], Verdict]:
 
 def _healthy(minutes: FirstMinutes) -> Verdict:
     halt = minutes.halt.value
-    return (
-        (None, minutes.halt.fault or "no gateway_url is set") if halt is None else (halt.healthy, halt.detail)
-    )
+    return (None, minutes.halt.fault or NO_GATEWAY) if halt is None else (halt.healthy, halt.detail)
 
 
 def _fresh(minutes: FirstMinutes) -> Verdict:

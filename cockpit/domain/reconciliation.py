@@ -9,8 +9,8 @@ Source: operations runbook, "Operational SLOs" and "Recovery Decision Tree"; exc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -198,11 +198,13 @@ class ReconSnapshot:
 @dataclass(frozen=True, slots=True)
 class CleanCycles:
     """How many clean cycles in a row an instrument has had since a moment, over all kinds of its runs; `why`
-    is one line for people, also where it is enough."""
+    is one line for people, also where it is enough. `stale` names the kinds that have not run lately, each
+    with its newest run's begin: none counts then."""
 
     count: int
     wanted: int
     why: str
+    stale: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def enough(self) -> bool:
@@ -234,11 +236,25 @@ def breach_id(third_run_id: str) -> str:
     return str(uuid5(_BREACHES, third_run_id))
 
 
-def clean_cycles_of(counts: Sequence[tuple[str, int]], wanted: int = CLEAN_WANTED) -> CleanCycles:
+def clean_cycles_of(
+    counts: Sequence[tuple[str, int]],
+    wanted: int = CLEAN_WANTED,
+    stale: Mapping[str, datetime] | None = None,
+) -> CleanCycles:
     """`counts`: the clean runs in a row of each kind of an instrument's runs. A cycle is clean where every
-    kind is, so the lowest counts; without any kind nothing is proved."""
+    kind is, so the lowest counts; without any kind nothing is proved. `stale`: kinds whose newest run is too
+    old to prove anything, with its begin; then none counts (I25)."""
+    stale = stale or {}
     if not counts:
         return CleanCycles(0, wanted, f"0 of {wanted} clean cycles: it has no reconciliation runs")
-    least = min(count for _, count in counts)
-    said = ", ".join(f"{name} {count}" for name, count in counts)
-    return CleanCycles(least, wanted, f"{least} of {wanted} clean cycles in a row since then ({said})")
+    least = min(0 if name in stale else count for name, count in counts)
+    said = ", ".join(
+        f"{name} {stale_since(stale[name])}" if name in stale else f"{name} {count}" for name, count in counts
+    )
+    why = f"{min(least, wanted)} of {wanted} clean cycles in a row since then ({said})"
+    return CleanCycles(least, wanted, why, dict(stale))
+
+
+def stale_since(newest: datetime) -> str:
+    """In words, of something whose newest run began at `newest`."""
+    return f"stale since {newest:%Y-%m-%d %H:%M:%S} UTC"

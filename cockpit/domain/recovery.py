@@ -23,6 +23,8 @@ from cockpit.domain.breakers import (
     symbol_of,
 )
 from cockpit.domain.incidents import Classification
+from cockpit.domain.limits import RECOVERY_FRESH_S
+from cockpit.domain.reconciliation import stale_since
 
 BARS: Final = 30
 CLEAN_RUNS: Final = 2
@@ -92,12 +94,16 @@ class QualityCycle:
 @dataclass(frozen=True, slots=True)
 class RecoveryFacts:
     """What Postgres says, by its own clock. `clean` counts, by symbol and moment, the clean reconciliations
-    in a row that have begun since, of the kind that has fewest."""
+    in a row that have begun since, of the kind that has fewest; `stale` says where a kind has not run for
+    `fresh_s`, with its newest run's begin. The same bound holds for quality cycles: what was clean long ago
+    proves nothing now (I25)."""
 
     at: datetime
     bars: tuple[Bars, ...] = ()
     cycle: QualityCycle | None = None
     clean: Mapping[tuple[str, datetime], int] = field(default_factory=dict)
+    stale: Mapping[tuple[str, datetime], datetime] = field(default_factory=dict)
+    fresh_s: float = RECOVERY_FRESH_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ def _judge(
     if need is Need.BARS:
         return _bars(facts, symbols)
     if need is Need.QUALITY:
-        return _quality(facts.cycle, incident.opened_at)
+        return _quality(facts, incident.opened_at)
     if need is Need.GATEWAY:
         return broker.healthy, broker.read
     return _clean_runs(facts, symbols, incident.opened_at, CLEAN_RUNS if need is Need.CLEAN_RUNS else 1)
@@ -203,7 +209,8 @@ def _bars(facts: RecoveryFacts, symbols: Sequence[str]) -> tuple[bool, str]:
     return not bad, "; ".join(bad) or f"all {len(symbols)} symbols have them"
 
 
-def _quality(cycle: QualityCycle | None, since: datetime) -> tuple[bool, str]:
+def _quality(facts: RecoveryFacts, since: datetime) -> tuple[bool, str]:
+    cycle = facts.cycle
     if cycle is None:
         return False, "no cycle has run"
     if not cycle.clean:
@@ -213,6 +220,8 @@ def _quality(cycle: QualityCycle | None, since: datetime) -> tuple[bool, str]:
         )
     if cycle.started_at <= since:
         return False, f"the newest began {cycle.started_at:%H:%M:%S}, before the incident"
+    if (facts.at - cycle.started_at).total_seconds() > facts.fresh_s:
+        return False, f"clean, but {stale_since(cycle.started_at)}"
     return True, f"clean, began {cycle.started_at:%H:%M:%S}"
 
 
@@ -220,5 +229,10 @@ def _clean_runs(
     facts: RecoveryFacts, symbols: Sequence[str], since: datetime, wanted: int
 ) -> tuple[bool, str]:
     counts = {symbol: facts.clean.get((symbol, since), 0) for symbol in symbols}
-    short = [f"{symbol} {count} of {wanted}" for symbol, count in counts.items() if count < wanted]
+    stale = {symbol: facts.stale[symbol, since] for symbol in symbols if (symbol, since) in facts.stale}
+    short = [
+        f"{symbol} {count} of {wanted}" + (f", {stale_since(stale[symbol])}" if symbol in stale else "")
+        for symbol, count in counts.items()
+        if count < wanted or symbol in stale
+    ]
     return not short, "; ".join(short) or f"all {len(symbols)} symbols have them"

@@ -17,6 +17,7 @@ from cockpit.domain.incidents import Classification
 from cockpit.domain.recovery import BRANCH, Condition, Need
 from cockpit.domain.triage_facts import (
     FEED_BOUND_S,
+    NO_GATEWAY,
     Acknowledgement,
     Breach,
     Change,
@@ -171,7 +172,7 @@ def _evidence(minutes: FirstMinutes) -> Iterator[Evidence]:
 
 
 def _from_gateway(part: Part[Halt]) -> Iterator[Evidence]:
-    if part.fault:
+    if part.fault and part.fault != NO_GATEWAY:
         yield Evidence(Classification.BROKER, f"the gateway could not be asked: {part.fault}", 3)
     halt = part.value
     if halt is None:

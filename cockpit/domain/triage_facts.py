@@ -16,6 +16,8 @@ from cockpit.domain.incidents import Classification
 
 T = TypeVar("T")
 POSTGRES: Final = "Postgres"
+NO_GATEWAY: Final = "no gateway_url is set"
+"""The fault of a gateway that nobody has configured: it was not asked, so it says nothing of any broker."""
 FEED_BOUND_S: Final = 5.0
 """How old the gateway's newest market data may be before the data itself is in doubt, in seconds."""
 

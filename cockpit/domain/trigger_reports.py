@@ -5,7 +5,6 @@ A report travels as JSON in `guard_lease.status`; what reads it trusts nothing i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,14 +63,13 @@ class TriggerReport:
     why: str = ""
 
     def payload(self) -> dict[str, object]:
-        """As JSON values, which know neither NaN nor infinity: these become null."""
+        """As JSON values, which know neither NaN nor infinity: these become null, and so does what Postgres
+        would write out as a whole number that is longer than its readers take."""
         fields: dict[str, object] = {name: _finite(getattr(self, name)) for name in _PLAIN}
         fields |= {name: _time(getattr(self, name)) for name in _TIMES}
         fields["state"] = self.state.value
         fields["evidence"] = [
-            [each.sample_id, rfc3339(each.at), each.value]
-            for each in self.evidence
-            if math.isfinite(each.value)
+            [each.sample_id, rfc3339(each.at), each.value] for each in self.evidence if _sayable(each.value)
         ]
         return fields
 
@@ -82,6 +80,7 @@ _PLAIN = (
 )
 _COUNTS = ("samples", "min_samples")
 _MOST = 1e300  # beyond it lies no figure; NaN is no number either
+_MOST_SAID = 1e28  # `jsonb` writes whole numbers out, and a desk reads 30 characters of one
 _TIMES = ("newest_at", "fired_at")
 _TEXTS = frozenset("rule title mode effect aim unit subject fired_on why".split())
 
@@ -153,7 +152,11 @@ def _count(name: str, value: object) -> int:
 
 
 def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return None if isinstance(value, float) and not _sayable(value) else value
+
+
+def _sayable(value: float) -> bool:
+    return abs(value) <= _MOST_SAID  # no NaN is
 
 
 def _list(value: object) -> list[object]:

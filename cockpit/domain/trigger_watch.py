@@ -211,13 +211,14 @@ class Trend:
 
     SPAN_S: Final = 180.0
     LEAST_S: Final = 5.0
+    FARTHEST_S: Final = 30 * 86_400.0  # a slope that is a rounding error leads to years beyond counting
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, float]] = deque()
         self._subject = ""
 
     def breach_in(self, now: datetime, subject: str, fraction: float | None) -> float | None:
-        """Note where it is; seconds until the line reaches the threshold, None where it does not approach."""
+        """Note where it is; seconds until the line reaches the threshold, None: not within 30 days."""
         if subject != self._subject or fraction is None:
             self._subject = subject
             self._points.clear()
@@ -230,7 +231,7 @@ class Trend:
         if moment - self._points[0][0] < self.LEAST_S or fraction >= 1:
             return None
         slope = _slope(self._points)
-        return (1 - fraction) / slope if slope > 0 else None
+        return (1 - fraction) / slope if slope * self.FARTHEST_S >= 1 - fraction else None
 
 
 def _slope(points: Iterable[tuple[float, float]]) -> float:

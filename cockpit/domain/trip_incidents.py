@@ -1,9 +1,27 @@
-"""What a trip's incident is called. Pure."""
+"""What a trip's incident is called, and how grave it is. Pure."""
 
 from __future__ import annotations
 
-from cockpit.domain.breakers import BreakerId, Scope, is_switch, scope_of, symbol_of
+from typing import Final
+
+from cockpit.domain.breakers import BreakerId, Scope, is_switch, scope_of, switch_of, symbol_of
+from cockpit.domain.incidents import Severity
 from cockpit.domain.text import clean
+
+_GRAVE: Final = (Scope.GLOBAL, Scope.WITHDRAWALS)
+_STRICTER: Final = (Scope.SOFT_HALT, Scope.HARD_HALT)
+
+
+def trip_severity(breaker_id: BreakerId) -> Severity:
+    """Of a person's trip: what halts everybody pages."""
+    return Severity.P1 if scope_of(breaker_id) in _GRAVE else Severity.P2
+
+
+def stricter_switches(breaker_id: BreakerId) -> tuple[BreakerId, ...]:
+    """Beside which a trip of `cancel_only` is the first half of a loosening; none for anything else."""
+    if scope_of(breaker_id) is not Scope.CANCEL_ONLY:
+        return ()
+    return tuple(switch_of(scope, symbol_of(breaker_id)) for scope in _STRICTER)
 
 
 def trip_title(breaker_id: BreakerId, login: str, reason: str, ticket: str) -> str:

@@ -20,6 +20,10 @@ from cockpit.domain.switches import parse_ticket
 from cockpit.operations.kill_ports import Answer, KillGateway
 from cockpit.operations.outcomes import Outcome, refused
 
+ASKED: Final = "asked"
+"""The result of the record that is made before; that of the one after is the outcome's word, a colon and what
+it says."""
+DONE: Final = "done:"
 TRIES: Final = 3
 _PAUSE_S: Final = 0.2
 _RECORD_S: Final = 1.0
@@ -76,9 +80,10 @@ async def cancel_all(symbol: str, notes: str, ticket: str, ports: CancelPorts, n
             target=ticket,
         )
 
-    asked = asyncio.create_task(_record(record(request_id, "asked"), ports))
+    asked = asyncio.create_task(_record(record(request_id, ASKED), ports))
     outcome = await _cancelled(symbol, breaker_id, request_id, ports.gateway)
-    notes_left = [await asked, await _record(record(str(uuid4()), outcome.message), ports)]
+    found = record(str(uuid4()), f"{outcome.word}: {outcome.message}")
+    notes_left = [await asked, await _record(found, ports)]
     return outcome.adding(next((note for note in notes_left if note), ""))
 
 

@@ -30,6 +30,7 @@ from cockpit.domain.recovery import (
 from cockpit.domain.refusals import Refused
 from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.text import clean
+from cockpit.domain.triage_facts import NO_GATEWAY
 from cockpit.operations.ports import DeskFigures, Ping, VenueGateway
 from cockpit.operations.probes import FEED_BOUND_S
 
@@ -84,7 +85,7 @@ async def read_findings(ports: ChecklistPorts, breaker_id: BreakerId, limits: Li
         "positions": lambda: _positions(ports),
         "queue": lambda: _queue(ports),
         "error-budgets": lambda: _budgets(ports, breaker_id),
-        "recovery": lambda: _recovery(ports, breaker_id),
+        "recovery": lambda: _recovery(ports, breaker_id, limits),
     }
     return tuple(await asyncio.gather(*(_finding(item.item_id, readers[item.item_id]) for item in LIVE)))
 
@@ -197,7 +198,7 @@ async def _error_rate(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limi
 async def _gateway(ports: ChecklistPorts) -> Read:
     wanted = f"healthy, no API error in 5 min, feed at most {FEED_BOUND_S:g} s old"
     if ports.gateway is None:
-        return None, "no gateway_url is set", wanted
+        return None, NO_GATEWAY, wanted
     health = await ports.gateway.health()
     errors, age = health.errors_5m, health.feed_age_s
     word = health.detail or ("healthy" if health.healthy else "unhealthy")
@@ -236,7 +237,7 @@ async def _budgets(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
     return found.ok, found.read, found.wanted
 
 
-async def _recovery(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
+async def _recovery(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limits) -> Read:
     """The conditions of unresolved incidents that are linked to this breaker, above it or below it."""
     wanted = "every condition met, or no such incident"
     incidents = [
@@ -247,10 +248,10 @@ async def _recovery(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
     if not incidents:
         return True, "no linked incident has any", wanted
     symbols = active_symbols((breaker_id,), ports.catalogue)
-    facts = await ports.figures.recovery_facts(symbols, moments(incidents))
+    facts = await ports.figures.recovery_facts(symbols, moments(incidents), limits.reconciliation_fresh_s)
     asked = any(Need.GATEWAY in needs(each) for each in incidents)
     found = conditions(
-        incidents, facts, symbols, await _broker(ports) if asked else Broker(None, "not asked")
+        incidents, facts, symbols, await broker_health(ports.gateway) if asked else Broker(None, "not asked")
     )
     missing = [each for each in found if each.met is not True]
     if not missing:
@@ -260,11 +261,12 @@ async def _recovery(ports: ChecklistPorts, breaker_id: BreakerId) -> Read:
     return None if unread else False, f"{len(missing)} of {len(found)} missing: {lines}", wanted
 
 
-async def _broker(ports: ChecklistPorts) -> Broker:
-    if ports.gateway is None:
-        return Broker(None, "no gateway_url is set")
+async def broker_health(gateway: VenueGateway | None) -> Broker:
+    """What the gateway's own word means for a recovery."""
+    if gateway is None:
+        return Broker(None, NO_GATEWAY)
     try:
-        health = await ports.gateway.health()
+        health = await gateway.health()
     except Refused as error:
         return Broker(None, error.refusal.message)
     age = health.feed_age_s

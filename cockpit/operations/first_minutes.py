@@ -13,6 +13,7 @@ from cockpit.domain.artefacts import RunView
 from cockpit.domain.breakers import Catalogue, scope_of
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incidents import Status
+from cockpit.domain.limits import RECOVERY_FRESH_S
 from cockpit.domain.recovery import (
     Broker,
     Condition,
@@ -27,7 +28,7 @@ from cockpit.domain.refusals import Refused
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from cockpit.domain.triage import FirstMinutes
-from cockpit.domain.triage_facts import Acknowledgement, DeskFacts, Halt, Halts, Part
+from cockpit.domain.triage_facts import NO_GATEWAY, Acknowledgement, DeskFacts, Halt, Halts, Part
 from cockpit.operations.ports import Breakers
 from cockpit.operations.run_reading import from_run
 
@@ -39,7 +40,9 @@ class TriageDesk(Protocol):
     """What Postgres knows."""
 
     async def triage_facts(self, incident_id: str) -> DeskFacts: ...
-    async def recovery_facts(self, symbols: Sequence[str], moments: Sequence[datetime]) -> RecoveryFacts: ...
+    async def recovery_facts(
+        self, symbols: Sequence[str], moments: Sequence[datetime], fresh_s: float
+    ) -> RecoveryFacts: ...
 
 
 class HaltHealth(Protocol):
@@ -76,7 +79,7 @@ class Runs(Protocol):
 @dataclass(frozen=True, slots=True)
 class FirstMinutesPorts:
     """What is not configured is None, and its part says so. `now` is this machine's clock, which stands in
-    where Postgres cannot say."""
+    where Postgres cannot say; `fresh_s` is `limits.reconciliation_fresh_s`."""
 
     desk: TriageDesk
     catalogue: Catalogue
@@ -84,6 +87,7 @@ class FirstMinutesPorts:
     gateway: HaltGateway | None = None
     runs: Runs | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    fresh_s: float = RECOVERY_FRESH_S
 
 
 async def first_minutes(incident_id: str, ports: FirstMinutesPorts) -> FirstMinutes:
@@ -138,7 +142,7 @@ async def _part(read: Callable[[], Awaitable[Made]]) -> Part[Made]:
 async def _halt(ports: FirstMinutesPorts) -> Part[Halt]:
     gateway = ports.gateway
     if gateway is None:
-        return Part(fault="no gateway_url is set")
+        return Part(fault=NO_GATEWAY)
     read = await _part(gateway.health)
     if (health := read.value) is None:
         return Part(fault=read.fault)
@@ -196,7 +200,7 @@ async def _recovery(page: FirstMinutes, ports: FirstMinutesPorts) -> Part[tuple[
     own = Linked(row.incident_id, row.title, page.branch.value, row.opened_at)
     if not needs(own):
         return Part((), page.at)
-    read = await _part(lambda: ports.desk.recovery_facts(page.symbols, moments((own,))))
+    read = await _part(lambda: ports.desk.recovery_facts(page.symbols, moments((own,)), ports.fresh_s))
     if (facts := read.value) is None:
         return Part(fault=read.fault)
     return Part(conditions((own,), facts, page.symbols, broker_of(page.halt)), facts.at)

@@ -40,7 +40,7 @@ from cockpit.operations import trip as trips
 from cockpit.operations.kill_journal import JournalUnusable
 from cockpit.operations.kill_ports import KillPorts, Pace
 from cockpit.operations.kill_reports import Reporter
-from cockpit.operations.kill_venue import read_venue, send
+from cockpit.operations.kill_venue import read_venue, send, stands, with_standing
 from cockpit.operations.outcomes import Outcome
 from cockpit.operations.spool import SpooledTrip
 
@@ -138,6 +138,8 @@ class KillSwitch:
         until the time is over. Each progress tells what is proved by then."""
         self._reporter.start()
         try:
+            if self._state.epoch is not None:  # gone on with: its record must not wait for a gateway
+                await self._reporter.tell(self._state)
             async for message in self._steps():
                 await self._reporter.tell(self._state)
                 yield KillProgress(self.report, True, message)
@@ -151,7 +153,7 @@ class KillSwitch:
         ends, pause, idle = loop.time() + self._pace.limit, self._pace.pause, 0
         asker = asyncio.create_task(self._denied())
         try:
-            if not self._started.tripped_before or self._state.epoch is None:
+            if not self._started.tripped_before or not await stands(self._state.epoch, self._ports):
                 yield await self._trip()
             if not await self._may_go_on(asker):
                 if self._state.epoch is None and self.refusal and self.refusal.exit_code == EXIT_DENIED:
@@ -165,6 +167,8 @@ class KillSwitch:
                         yield self.report.state(step).line
                 await self._read()
                 yield self.report.state(Step.VERIFY).line
+                if self._state.loosened:
+                    yield await self._trip()
                 if self.report.flat:
                     await self._keep_over()
                     return
@@ -183,8 +187,7 @@ class KillSwitch:
 
     def _stuck(self, before: KillReport) -> bool:
         """Everything is proved but that the venue is empty, and a whole pass has changed nothing."""
-        now = self.report
-        return not now.unproved and now.residuals == before.residuals
+        return not self.report.unproved and self.report.residuals == before.residuals
 
     async def _trip(self) -> str:
         """Through the spool, to Redis or failing that to Postgres. What Redis confirms is taken with its
@@ -273,7 +276,8 @@ class KillSwitch:
         return True
 
     async def _read(self) -> None:
-        await self._add(await read_venue(self._ports.gateway, len(self._state.facts)))
+        read = await read_venue(self._ports.gateway, len(self._state.facts))
+        await self._add(await with_standing(read, self._ports))
 
     async def _add(self, fact: Fact) -> None:
         self._state = self._state.adding(fact)

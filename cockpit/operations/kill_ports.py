@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from cockpit.domain.commands import Command, SignedCommand
+from cockpit.domain.documents import Reading
 from cockpit.domain.kill import Ack
 from cockpit.domain.permissions import Identity
 from cockpit.operations.kill_journal import KillJournal
@@ -79,13 +80,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class KillPorts:
-    """`acks` reads what the gateways have published of `global`; `gateways` are those that are registered;
-    `gateway` is None where the settings name none."""
+    """`acks` reads what the gateways have published of `global`, `standing` how Redis has it under the epoch
+    rule; `gateways` are those that are registered; `gateway` is None where the settings name none."""
 
     trips: TripPorts
     sign: Signer
     gateway: KillGateway | None
     acks: Callable[[], Awaitable[Mapping[str, Ack]]]
+    standing: Callable[[], Awaitable[Reading]]
     inbox: KillInbox
     journal: KillJournal
     gateways: tuple[str, ...]

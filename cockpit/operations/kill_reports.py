@@ -34,7 +34,9 @@ class Reporter:
         self._login = login
         self._kill_id = kill_id
         self._told: dict[Step, tuple[StepOutcome | None, str]] = {}
-        self._waiting: list[WaitingStep] = []
+        self._refused = 0
+        self._own: list[WaitingStep] = []
+        self._older: list[WaitingStep] = []
         self._woken = asyncio.Event()
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -42,7 +44,7 @@ class Reporter:
 
     def start(self) -> None:
         """Begin with what an earlier cockpit of this login could not report."""
-        self._waiting = self._ports.journal.waiting(self._login)
+        self._older = self._ports.journal.waiting(self._login)
         self._woken.set()
         self._task = asyncio.create_task(self._send_all(), name="kill switch reports")
 
@@ -66,9 +68,9 @@ class Reporter:
         for task in late:
             task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._waiting:
+        if left := len(self._own) + len(self._older) + self._refused:
             self.notes.append(
-                f"{len(self._waiting)} steps are not in the audit log yet; they wait in "
+                f"{left} steps are not in the audit log yet; they wait in "
                 f"{self._ports.journal.folder} and are sent by the next `cockpit kill-switch status` here."
             )
 
@@ -93,35 +95,44 @@ class Reporter:
             self._ports.journal.step(step)
         except JournalUnusable as error:
             self.notes.append(str(error))
-        self._waiting.append(step)
+        self._own.append(step)
 
     async def _send_all(self) -> None:
-        while not (self._over and not self._waiting):
-            if not self._waiting:
+        """This kill switch's own steps first: from the first of them it is on record, whatever became of its
+        trip's event."""
+        while True:
+            queue = self._own or self._older
+            if not queue:
+                if self._over:
+                    return
                 self._woken.clear()
                 await self._woken.wait()
                 continue
-            done = await send(self._waiting[0], self._ports.inbox, self._ports.journal)
-            if done:
-                self._waiting.pop(0)
-            else:
+            step = queue[0]
+            why = await send(step, self._ports.inbox, self._ports.journal)
+            if why == "":
                 await asyncio.sleep(_AGAIN_S)
+                continue
+            queue.pop(0)
+            if why is not None:  # not again by this one; it may be the others' turn
+                self._refused += 1
+                self.notes.append(f"Postgres refuses a step of kill switch {step.kill_id}: {why}")
 
 
-async def send(step: WaitingStep, inbox: KillInbox, journal: KillJournal) -> bool:
-    """Put one step into the inbox; True where it need not be sent again. Safe to repeat: its id is its
-    own."""
+async def send(step: WaitingStep, inbox: KillInbox, journal: KillJournal) -> str | None:
+    """Put one step into the inbox: None where it is there, else why it is refused, "" where it only has to
+    wait. Whatever the refusal, the step stays in the journal: it is the only record of what was done. Safe to
+    repeat: its id is its own."""
     try:
         async with asyncio.timeout(_SUBMIT_S):
             await inbox.submit(step.signed, step.step_id)
     except (StoreUnreachable, TimeoutError):
-        return False
+        return ""
     except Refused as error:
-        if error.refusal.code is Code.RATE_LIMITED:  # our share of the inbox is full for now
-            return False
+        return "" if error.refusal.code is Code.RATE_LIMITED else error.refusal.message
     with suppress(JournalUnusable):  # then it is sent once more, which its id makes harmless
         await asyncio.to_thread(journal.reported, step.kill_id, step.step_id)
-    return True
+    return None
 
 
 async def send_waiting(login: str, inbox: KillInbox, journal: KillJournal) -> tuple[int, int]:
@@ -129,9 +140,10 @@ async def send_waiting(login: str, inbox: KillInbox, journal: KillJournal) -> tu
     waiting = await asyncio.to_thread(journal.waiting, login)
     sent = 0
     for step in waiting:
-        if not await send(step, inbox, journal):
+        why = await send(step, inbox, journal)
+        sent += why is None
+        if why == "":
             break
-        sent += 1
     return sent, len(waiting) - sent
 
 

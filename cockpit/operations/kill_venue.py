@@ -1,12 +1,17 @@
-"""What a kill switch does at the venue, one exchange each: sends under a key, and reads."""
+"""What a kill switch does at the venue, one exchange each: sends under a key, and reads; and how `global`
+stands in Redis, without which a reading proves nothing."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from cockpit.domain.documents import Epoch
 from cockpit.domain.kill import Acted, Held, OpenOrder, Read, Step, kill_key
+from cockpit.domain.kill_proof import still_open
 from cockpit.domain.refusals import Refused
-from cockpit.operations.kill_ports import KillGateway
+from cockpit.domain.states import State
+from cockpit.operations.kill_ports import KillGateway, KillPorts
 
 _NO_GATEWAY: Final = "the settings name no gateway (gateway_url)"
 
@@ -44,3 +49,21 @@ async def read_venue(gateway: KillGateway | None, after: int) -> Read:
     except Refused as error:
         why = why or error.refusal.message
     return Read(after, orders, positions, why)
+
+
+async def with_standing(read: Read, ports: KillPorts) -> Read:
+    """The reading with what Redis says of `global` after it (I15)."""
+    try:
+        found = await ports.standing()
+    except Refused:
+        return read
+    if found.state is not State.OPEN:
+        return replace(read, loosened=True)
+    return replace(read, open_at=found.epoch)
+
+
+async def stands(epoch: Epoch | None, ports: KillPorts) -> bool:
+    """Whether the trip of `epoch` still holds in Redis, as far as it says: it may have been resumed since."""
+    if epoch is None:
+        return False
+    return still_open((await with_standing(Read(0, None, None), ports)).open_at, epoch)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from cockpit.domain.breakers import BreakerId, Catalogue, Scope, scope_of
+from cockpit.domain.breakers import BreakerId, Catalogue, Scope, scope_of, symbol_of
 from cockpit.domain.documents import Effective
 from cockpit.domain.probes import ProbeName, ProbeRun, attestation
 from cockpit.domain.refusals import Refused
@@ -28,12 +28,13 @@ ROUND_TRIPS: Final = 5
 FEED_BOUND_S: Final = 5.0
 STORE_BOUND_MS: Final = 250.0
 _DETAIL: Final = 400
-_ALL_HELD: Final = "every instrument is held by its own breaker and takes no paper order"
+_ALL_HELD: Final = "every instrument is held by its own breaker or a switch and takes no paper order"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePorts:
-    """`symbol` is the instrument that paper orders name, None where each is held by a breaker of its own.
+    """`symbol` is the instrument that paper orders name, None where each is held by a breaker or switch of
+    its own.
 
     Then this resume lets no order through, each instrument has its own proof to come, and without a way on
     nothing could ever be resumed after everything was lost: the venue's health stands in for paper orders.
@@ -60,14 +61,16 @@ class Probed:
 def symbol_for(
     breaker_id: BreakerId, catalogue: Catalogue, effective: Mapping[BreakerId, Effective]
 ) -> str | None:
-    """The instrument to probe a breaker with: its own, else the first of its scope, else any, of those that
-    no breaker holds OPEN."""
+    """The instrument to probe a breaker with: an instrument's own, which nothing else proves; else the first
+    of its scope, else any, of those that neither a breaker holds OPEN nor a switch."""
+    if scope_of(breaker_id) is Scope.INSTRUMENT:
+        return symbol_of(breaker_id)
     own = (breaker_id, *catalogue.descendants(breaker_id))
     candidates = [name for name in (*own, *catalogue.ids) if scope_of(name) is Scope.INSTRUMENT]
     for name in candidates:
         found = effective.get(name)
         if found is not None and found.state is not State.OPEN:
-            return name.partition(":")[2]
+            return symbol_of(name)
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -24,13 +24,15 @@ _MAX_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class SpooledTrip:
-    """A trip that waits for a store. An unsigned one has no `key_id` and no `signature` in `signed`."""
+    """A trip that waits for a store. An unsigned one has no `key_id` and no `signature` in `signed`. One that
+    is `counted` holds in Redis already, which lacks its event: only its record is due."""
 
     event_id: str
     breaker_id: BreakerId
     login: str
     requested_at: datetime
     signed: SignedCommand
+    counted: bool = False
 
     def to_bytes(self) -> bytes:
         return json.dumps(
@@ -42,6 +44,7 @@ class SpooledTrip:
                 "payload": self.signed.payload.decode(),
                 "key_id": self.signed.key_id,
                 "signature": self.signed.signature,
+                "counted": self.counted,
             }
         ).encode()
 
@@ -66,6 +69,29 @@ class Held:
         """A store has it: remove it. A crash before this line only trips once more."""
         self._path.unlink(missing_ok=True)
         self.release()
+
+    def counted(self) -> None:
+        """Redis has it and its event is lost: keep it so that a retry only records it. A crash before this,
+        or a disk that does not take it, only trips once more.
+
+        Raises:
+            SpoolUnusable: it stays as it was.
+        """
+        part = self._path.with_suffix(".part")
+        descriptor = -1
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody else may claim the new file meanwhile
+            _write_all(descriptor, replace(self.trip, counted=True).to_bytes())
+            os.fsync(descriptor)
+            part.rename(self._path)
+        except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+                part.unlink(missing_ok=True)
+            raise SpoolUnusable(f"{self._path} cannot be written: {error.strerror}") from error
+        self.release()
+        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let go of the lock; what is not delivered stays for a later retry. Safe to repeat."""
@@ -174,6 +200,7 @@ def _read(path: Path) -> SpooledTrip:
             login=fields["login"],
             requested_at=parse_rfc3339(fields["requested_at"]),
             signed=SignedCommand(fields["payload"].encode(), fields["key_id"], fields["signature"]),
+            counted=fields.get("counted") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, InvalidBreakerId, RecursionError) as error:
         raise MalformedSpoolEntry(f"{path.name} is no spooled trip") from error

@@ -110,26 +110,73 @@ def waiting(spool: Spool, login: str) -> str:
 
 
 def _deliver(entry: SpooledTrip, held: Held | None, ports: TripPorts, now: datetime) -> Outcome:
+    if entry.counted:
+        return _record_late(entry, held, ports)
     try:
         tripped = _redis_twice(entry, ports)
     except Refused as error:
         return _by_postgres(entry, held, ports, error, _lateness(entry, ports, now))
-    if held is not None:
+    row: RequestRow | None = None
+    recorded = ""
+    if not tripped.event_delivered:
+        row, recorded = _recorded(entry, held, ports)
+    elif held is not None:
         held.delivered()
-    audit = "" if tripped.audit_seq is not None else "Audit follows."
+    known = row.outcome if row is not None and row.outcome is not None else {}
+    outcome = from_fields(known, 0)
+    seq = tripped.audit_seq if tripped.audit_seq is not None else outcome.audit_seq
+    audit = "" if seq is not None else "Audit follows."
     note = f"Note: {tripped.note}." if tripped.note else ""
     parts = (f"{entry.breaker_id} tripped: OPEN · HALTED, epoch {tripped.epoch.counter}.", audit, note)
     return Outcome(
         entry.breaker_id,
         "done",
-        " ".join(part for part in (*parts, _lateness(entry, ports, now)) if part),
+        " ".join(part for part in (*parts, recorded, _lateness(entry, ports, now)) if part),
         state=State.OPEN.value,
         epoch=tripped.epoch.counter,
         event_id=entry.event_id,
-        evidence_link=tripped.evidence_link,
-        audit_seq=tripped.audit_seq,
+        evidence_link=tripped.evidence_link or outcome.evidence_link,
+        audit_seq=seq,
         redis=True,
-        postgres=tripped.audit_seq is not None,
+        postgres=seq is not None or row is not None,
+    )
+
+
+def _recorded(entry: SpooledTrip, held: Held | None, ports: TripPorts) -> tuple[RequestRow | None, str]:
+    """Redis has counted the trip and lost its event, so nobody could tell whose it is, nor that it begins a
+    kill switch: it is handed to Postgres too. The authority takes it as what explains the increment, or trips
+    once more. Where no store takes it, it stays in the spool to be recorded, and is not tripped again."""
+    try:
+        row = ports.recorded(entry)
+    except Refused as error:
+        kept = ""
+        if held is not None and error.refusal.code is Code.STORE:
+            kept = f" It waits in the spool to be recorded.{_keep_counted(held)}"
+        elif held is not None:  # by its role or its missing signature; asking again would change nothing
+            held.delivered()
+        return None, f"It is not recorded as yours: {error.refusal.message}{kept}"
+    if held is not None:
+        held.delivered()
+    return row, "Recorded in Postgres."
+
+
+def _keep_counted(held: Held) -> str:
+    try:
+        held.counted()
+    except SpoolUnusable as error:
+        return f" ({error}: a retry trips it once more.)"
+    return ""
+
+
+def _record_late(entry: SpooledTrip, held: Held | None, ports: TripPorts) -> Outcome:
+    row, said = _recorded(entry, held, ports)
+    return Outcome(
+        entry.breaker_id,
+        "done",
+        f"{entry.breaker_id} was tripped at {rfc3339(entry.requested_at)}. {said}",
+        event_id=entry.event_id,
+        redis=True,
+        postgres=row is not None,
     )
 
 

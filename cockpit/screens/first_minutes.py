@@ -13,8 +13,9 @@ from cockpit.domain.incident_page import IncidentPage
 from cockpit.domain.incident_story import linked
 from cockpit.domain.modes import Mode, mode_of
 from cockpit.domain.playbooks import Act, Playbook
+from cockpit.domain.text import clean
 from cockpit.keymap import MINUTES_SCREEN_KEYS
-from cockpit.screens.incidents import change_works
+from cockpit.screens.incidents import change_works, trip_works
 from cockpit.screens.panel import Host, Panel
 from widgets.board import Board
 from widgets.incident_rows import found
@@ -139,7 +140,7 @@ class FirstMinutesPage(Panel):
     def works(self, key: Key, board: Board) -> bool:
         match key.key_id:
             case "incident.trip":
-                return self.row is not None
+                return trip_works(self.row, self.selected)
             case "minutes.step":
                 return self.playbook is not None and bool(actionable(self.playbook))
             case "minutes.playbook":
@@ -151,12 +152,21 @@ class FirstMinutesPage(Panel):
 
     def action_run_step(self, digit: int) -> None:
         steps = actionable(self.playbook) if self.playbook is not None else ()
-        act = steps[digit - 1].action if digit <= len(steps) else Act.NONE
-        self.app.run_step(digit, act)  # type: ignore[attr-defined]
+        act, named = Act.NONE, ""
+        if digit <= len(steps) and self.playbook is not None:
+            step = steps[digit - 1]
+            act, named = step.action, f"step {digit} of {self.playbook.title}: {step.text}"
+        self.app.run_step(digit, act, clean(named, 200))  # type: ignore[attr-defined]
 
     def action_playbook(self) -> None:
+        """The next one: its head comes into view, and it is named."""
         self._turned += 1
         self.follow(self.host.board)
+        self.rows.lead("playbook")
+        if self.playbook is not None and self.page is not None:
+            offered = self.page.offered()
+            words = f"playbook {self._turned % len(offered) + 1} of {len(offered)}: {self.playbook.title}"
+            self.app.tell(clean(words, 200))  # type: ignore[attr-defined]
 
     def action_back(self) -> None:
         self.app.leave_minutes()  # type: ignore[attr-defined]

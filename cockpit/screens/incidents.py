@@ -18,6 +18,7 @@ from cockpit.keymap import INCIDENT_SCREEN_KEYS
 from cockpit.screens.filtering import FilteredPanel
 from cockpit.screens.panel import Host
 from widgets.board import Board
+from widgets.incident_clocks import over
 from widgets.incident_rows import (
     ORDERS,
     all_rows,
@@ -56,6 +57,11 @@ def change_works(key: Key, board: Board, row: IncidentRow | None) -> bool:
     if change := _CHANGES.get(key.key_id):
         return row is not None and why_not(board, row, change) is None
     return True
+
+
+def trip_works(row: IncidentRow | None, linked_to: str | None) -> bool:
+    """Whether the trip opens: an incident that is over proposes none."""
+    return row is not None and (linked_to is not None or not over(row))
 
 
 class IncidentPanel(FilteredPanel):
@@ -141,7 +147,9 @@ class IncidentPanel(FilteredPanel):
         return self.matches(*said, *people, linked_words(row))
 
     def works(self, key: Key, board: Board) -> bool:
-        if key.key_id in ("incident.trip", "incident.minutes"):
+        if key.key_id == "incident.trip":
+            return trip_works(self.row, self.selected)
+        if key.key_id == "incident.minutes":
             return self.row is not None
         return change_works(key, board, self.row)
 

@@ -37,7 +37,7 @@ _GIVES_WAY: Final = (
     *("incident.item", "incident.sort", "incident.snooze", "incident.merge", "incident.escalate"),
     *("incident.told", "incident.assign", "minutes.details", "incident.note"),
     *("filter", "slo.filter", "trigger.filter", "incident.filter", "recon.filter"),
-    *("withdrawals", "cancel-all", "mode", "recon.sort", "recon.mode"),
+    *("withdrawals", "cancel-all", "mode", "recon.sort", "recon.mode", "kill"),
     *(
         "details",
         "panel.audit",
@@ -154,6 +154,10 @@ class Panel(Screen[None]):
             self._list_most = most
             self.rows.styles.max_height = most
 
+    def extra_keys(self, board: Board) -> Sequence[Key]:
+        """Keys that the footer names first, to those whom they serve."""
+        return ()
+
     def works(self, key: Key, board: Board) -> bool:
         """Whether a key would do something now; the footer dims the others."""
         return True
@@ -166,6 +170,7 @@ class Panel(Screen[None]):
         """The keys that work now, as far as the width reaches; what is refused now is left out where it
         would push out what works."""
         shown = [key for key in (*self.KEYS, *self.LEADS, *APP_KEYS) if key.footer]
+        shown = [*self.extra_keys(board), *shown]
         working = [key for key in shown if self.works(key, board)]
         line = self._key_words(shown, working)
         spare = ["", *_GIVES_WAY]

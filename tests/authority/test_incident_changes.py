@@ -189,6 +189,38 @@ async def test_recovery_conditions_are_not_merged_away(desk: Desk) -> None:
     assert (await change(desk, "merge", drift, into=same)).status == "done"
 
 
+@pytest.mark.parametrize("links", [[BTC], ["latch:BTC-USD"]])
+async def test_resolving_is_no_way_around_recovery(desk: Desk, links: list[str]) -> None:  # I25
+    drift = await opened(desk, "P2", classification="reconciliation", breakers=links)
+    assert (await ack(desk, drift)).status == "done"
+    run = (
+        "INSERT INTO reconciliation_runs (kind, symbol, status, started_at)"
+        " VALUES ($1, $2, 'clean', clock_timestamp())"
+    )
+    async with desk.platform.connection() as connection:
+        for _ in range(2):
+            for kind in ("order", "position"):
+                await connection.execute(run, kind, "ETH-USD")  # not its own
+    row = await change(desk, "resolve", drift)
+    assert (row.status, row.code) == ("refused", "recovery-conditions"), row.message
+    for words in ("1 of its 1", "BTC-USD 0 of 2", "merged or escalated"):
+        assert words in (row.message or ""), row.message
+    async with desk.platform.connection() as connection:
+        for _ in range(2):
+            for kind in ("order", "position"):
+                await connection.execute(run, kind, "BTC-USD")
+    assert (await change(desk, "resolve", drift)).status == "done"
+
+
+async def test_a_gateway_that_is_not_there_resolves_nothing(desk: Desk) -> None:
+    away = await opened(desk, "P2", classification="broker/connectivity", breakers=[BTC])
+    assert (await ack(desk, away)).status == "done"
+    row = await change(desk, "resolve", away)
+    assert (row.status, row.code) == ("refused", "recovery-conditions"), row.message
+    assert "a clean reconciliation since: BTC-USD 0 of 1" in (row.message or "")
+    assert (await change(desk, "escalate", away, severity="P1")).status == "done"
+
+
 async def test_an_override_is_buried_by_nobody(desk: Desk) -> None:  # I19, I23
     await desk.platform.add_login("admin1b", Role.SAFETY_ADMIN, "person:admin1")
     giver, other = await desk.command(Kind.HALF_OPEN, BTC, "admin1"), await opened(desk, "P0")

@@ -32,8 +32,10 @@ async def incident(desk: Desk, where: str, *args: Any) -> tuple[Any, list[Any], 
     return row, events, pages
 
 
-async def trip(desk: Desk, name: str, login: str, target: str | None, reason: str = "drill") -> str:
-    event_id = str(uuid4())
+async def trip(
+    desk: Desk, name: str, login: str, target: str | None, reason: str = "drill", event_id: str = ""
+) -> str:
+    event_id = event_id or str(uuid4())
     command = Command(
         Kind.TRIP,
         event_id,
@@ -59,10 +61,12 @@ async def trip(desk: Desk, name: str, login: str, target: str | None, reason: st
     [
         (BTC, "operator1", None, "instrument:BTC-USD tripped by operator1: drill", "P2", "trip"),
         ("hard_halt:BTC-USD", "admin1", "O7", "BTC-USD set to HARD_HALT by admin1 (O7): drill", "P2", "trip"),
+        ("soft_halt:ETH-USD", "admin1", "O7", "ETH-USD set to SOFT_HALT by admin1 (O7): drill", "P2", "trip"),
+        ("cancel_only:ETH-USD", "admin2", None, "ETH-USD set to CANCEL_ONLY by admin2: drill", "P2", "trip"),
         ("latch:ETH-USD", "operator1", None, "safety latch of ETH-USD set by operator1: drill", "P2", "trip"),
-        ("withdrawals", "admin1", "OPS-8", "withdrawals halted by admin1 (OPS-8): drill", "P2", "trip"),
+        ("withdrawals", "admin1", "OPS-8", "withdrawals halted by admin1 (OPS-8): drill", "P1", "trip"),
         (GLOBAL, "admin1", "kill-switch", "Kill switch of admin1", "P0", "kill"),
-        (GLOBAL, "admin1", None, "global tripped by admin1: drill", "P2", "trip"),
+        (GLOBAL, "admin1", None, "global tripped by admin1: drill", "P1", "trip"),
     ],
 )  # fmt: skip
 async def test_a_trip_is_told_and_paged(
@@ -84,6 +88,16 @@ async def test_a_trip_is_told_and_paged(
     assert page["dedup_key"] == f"incident:{row['incident_id']}"
     critical = await (await desk.store("monitor1")).open_criticals(900)
     assert critical == ([title] if source == "kill" else [])
+
+
+@pytest.mark.parametrize("stricter", ["soft_halt", "hard_halt"])
+async def test_the_first_half_of_a_loosening_has_no_incident(desk: Desk, stricter: str) -> None:
+    await trip(desk, f"{stricter}:ETH-USD", "admin1", "O7")
+    await trip(desk, "cancel_only:ETH-USD", "admin1", "O7")
+    await trip(desk, "cancel_only:BTC-USD", "admin1", "O7")
+    async with desk.platform.connection() as owner:
+        rows = await owner.fetch("SELECT breaker_id FROM incidents ORDER BY opened_at")
+    assert [row["breaker_id"] for row in rows] == [f"{stricter}:ETH-USD", "cancel_only:BTC-USD"]
 
 
 async def test_strangers_trips_are_one_incident_and_one_page(desk: Desk) -> None:

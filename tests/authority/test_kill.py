@@ -187,3 +187,96 @@ async def test_nobody_else_writes_the_tables(desk: Desk) -> None:  # I22
             ):
                 with pytest.raises((Refused, Exception), match=r"permission denied|append"):
                     await connection.execute(statement)
+
+
+async def begun_unseen(desk: Desk, login: str = "admin1") -> tuple[str, int]:
+    """A kill switch whose trip Redis has taken, and whose event somebody has trimmed away: its id and
+    counter. The authority is down."""
+    command = await desk.command(
+        Kind.TRIP, GLOBAL, login, epoch=None, reason=KILL_TARGET, target=KILL_TARGET, checked=()
+    )
+    store = desk.platform.redis_store(login)
+    await store.connect()
+    try:
+        await store.trip(GLOBAL, sign_command(command, desk.platform.keys[login]), command.request_id)
+    finally:
+        await store.close()
+    async with desk.platform.redis_line("automation1") as line:
+        await line.command("XADD", "circuit_breaker:events", "MAXLEN", "0", "*", "event", "ALARM")
+    async with desk.platform.redis_line() as line:
+        assert await line.command("XLEN", "circuit_breaker:events") == 0
+    return command.request_id, (await desk.epoch(GLOBAL)).counter
+
+
+@pytest.mark.parametrize("step", [Step.TRIP, Step.CANCEL])
+async def test_a_trip_whose_event_was_trimmed_away_holds_global_all_the_same(  # I17
+    desk: Desk, step: Step
+) -> None:
+    async with running_authority(desk.settings):
+        await desk.becomes(GLOBAL, State.CLOSED)
+    kill_id, counter = await begun_unseen(desk)
+    epoch = await desk.epoch(GLOBAL)
+    told = {
+        Step.TRIP: {"run_id": epoch.run_id, "counter": counter, "why": ""},
+        Step.CANCEL: {"round": 1, "answered": True, "refused": {}, "why": ""},
+    }[step]
+    target = StepRecord(kill_id, step, StepOutcome.DONE, told).target()
+    first = await desk.command(Kind.KILL_STEP, GLOBAL, "admin1", target=target, checked=())
+    await desk.send(first)
+    async with running_authority(desk.settings):
+        assert (await desk.answer(first.request_id, "admin1")).status == "done"
+        (row,) = await rows(desk, "kill_switches")
+        assert (str(row["kill_id"]), row["login"], row["counter"]) == (kill_id, "admin1", counter)
+        assert "event of its trip was lost" in row["notes"] and row["reviewed_at"] is None
+        (incident,) = [each for each in await rows(desk, "incidents") if each["source"] == "kill"]
+        assert (incident["severity"], incident["dedup_key"]) == ("P0", f"kill:{kill_id}")
+        pages = [
+            each for each in await rows(desk, "outbox") if each["incident_id"] == incident["incident_id"]
+        ]
+        assert [each["event"] for each in pages] == ["trigger"]
+        entry = await desk.audited(first.request_id, "KILL_SWITCH_STEP")
+        assert "begins" in json.loads(entry["details"])
+        await desk.audited_last(GLOBAL, "KILL_SWITCH_STEP")
+        held = await desk.ask(Kind.HALF_OPEN, GLOBAL, "admin1")
+        assert (held.status, held.code) == ("refused", "kill-switch-unreviewed"), held.message
+        again = await desk.ask(Kind.KILL_STEP, GLOBAL, "admin1", target=target, checked=())
+        assert again.status == "done"
+        assert len(await rows(desk, "kill_switches")) == 1
+        asked = await review(desk, kill_id)
+        assert (await approve(desk, asked)).status == "done"
+        free = await desk.ask(Kind.HALF_OPEN, GLOBAL, "admin1")
+        assert free.code != "kill-switch-unreviewed", free.message
+        last = await desk.ask(Kind.KILL_STEP, GLOBAL, "admin1", target=target, checked=())
+        assert last.status == "done"
+        assert (await rows(desk, "kill_switches"))[0]["reviewed_at"] is not None
+
+
+async def test_a_trip_that_comes_after_its_steps_changes_nothing(desk: Desk, authority: Authority) -> None:
+    await desk.becomes(GLOBAL, State.CLOSED)
+    trip = await desk.command(
+        Kind.TRIP, GLOBAL, "admin1", epoch=None, reason=KILL_TARGET, target=KILL_TARGET, checked=()
+    )
+    row = await desk.ask(Kind.KILL_STEP, GLOBAL, "admin1", target=a_step(trip.request_id), checked=())
+    assert row.status == "done"
+    store = desk.platform.redis_store("admin1")
+    await store.connect()
+    try:
+        await store.trip(GLOBAL, sign_command(trip, desk.platform.keys["admin1"]), trip.request_id)
+    finally:
+        await store.close()
+    await desk.audited(trip.request_id, "CIRCUIT_BREAKER_TRIP")
+    (known,) = await rows(desk, "kill_switches")
+    assert str(known["kill_id"]) == trip.request_id
+    (incident,) = [each for each in await rows(desk, "incidents") if each["source"] == "kill"]
+    pages = [each for each in await rows(desk, "outbox") if each["incident_id"] == incident["incident_id"]]
+    assert len(pages) == 1
+
+
+async def test_a_trip_in_time_begins_it_itself(desk: Desk, authority: Authority) -> None:
+    """A step that is read before the trip's event waits for it."""
+    await desk.becomes(GLOBAL, State.CLOSED)
+    kill_id = await kill(desk)
+    row = await desk.ask(Kind.KILL_STEP, GLOBAL, "admin1", target=a_step(kill_id), checked=())
+    assert row.status == "done"
+    (known,) = await rows(desk, "kill_switches")
+    assert known["notes"] == NOTES

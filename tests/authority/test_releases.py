@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -86,7 +87,7 @@ async def test_loosening_goes_to_cancel_only_first_and_then_to_normal(  # I2, I7
         row = await release(desk, HARD)
         assert row.status == "done" and "BTC-USD is in CANCEL_ONLY" in str(row.message), row.message
         decision = await gate.decide("BTC-USD")
-        assert (decision.mode, decision.permits) == (Mode.CANCEL_ONLY, {OrderKind.CANCEL})
+        assert (decision.mode, decision.permits) == (Mode.CANCEL_ONLY, frozenset({OrderKind.CANCEL}))
         row = await release(desk, CANCEL_ONLY)
         assert row.status == "done" and "BTC-USD is in NORMAL" in str(row.message)
         assert (await gate.decide("BTC-USD")).permits == frozenset(OrderKind)
@@ -192,6 +193,25 @@ async def test_a_release_says_why_and_for_which_ticket_and_epoch(
     assert await desk.state(CANCEL_ONLY) is State.OPEN
 
 
+async def test_cycles_that_were_clean_long_ago_release_no_latch(desk: Desk, authority: Authority) -> None:
+    # I4, I25: reconciliation has stopped since
+    await desk.becomes(GLOBAL, State.CLOSED)
+    await desk.trip(LATCH)
+    async with desk.platform.connection() as connection:
+        await connection.execute(
+            "UPDATE breakers SET since = clock_timestamp() - interval '9 hours' WHERE breaker_id = $1", LATCH
+        )
+    await reconciled(desk, "clean", ago_s=8 * 3_600)
+    await reconciled(desk, "clean", ago_s=8 * 3_600 - 20)
+    row = await release(desk, LATCH)
+    assert row.code == "recovery-conditions" and "stale since" in str(row.message), row.message
+    await reconciled(desk, "clean", kinds=("order", "position"))
+    row = await release(desk, LATCH)
+    assert row.code == "recovery-conditions" and "ledger stale since" in str(row.message), row.message
+    await reconciled(desk, "clean", kinds=("ledger",))
+    assert (await release(desk, LATCH)).status == "done"
+
+
 async def test_a_latch_takes_two_consecutive_clean_cycles(desk: Desk, authority: Authority) -> None:
     await desk.becomes(GLOBAL, State.CLOSED)
     await reconciled(desk, "clean", "clean", "clean")  # before it was set: they say nothing
@@ -229,6 +249,39 @@ async def test_a_mismatch_that_comes_before_the_set_keeps_the_latch(desk: Desk) 
         assert await desk.state(LATCH) is State.OPEN
 
 
+async def test_a_lock_on_reconciliation_runs_is_a_refusal(desk: Desk, authority: Authority) -> None:  # I7
+    await desk.becomes(GLOBAL, State.CLOSED)
+    await desk.trip(LATCH)
+    await reconciled(desk, "clean", "clean")
+    async with desk.platform.connection("gateway") as locker, locker.transaction():
+        await locker.execute("LOCK TABLE reconciliation_runs IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        row = await release(desk, LATCH)
+        assert time.monotonic() - began < 2.0
+        assert (row.status, row.code) == ("refused", "recovery-conditions"), row.message
+        assert "could not be read within a second" in str(row.message)
+    row = await release(desk, LATCH)
+    assert row.status == "done", row.message
+
+
+async def test_a_lock_before_the_commit_voids_the_release(desk: Desk) -> None:  # I7
+    trap = Trap(faults.AFTER_EVIDENCE)
+    async with running(desk, fault=trap):
+        await desk.becomes(GLOBAL, State.CLOSED)
+        await desk.trip(LATCH)
+        await reconciled(desk, "clean", "clean")
+        trap.armed = True
+        command = await desk.command(Kind.RELEASE, LATCH, "operator1", checked=())
+        await desk.send(command)
+        await asyncio.wait_for(trap.reached.wait(), 10)
+        async with desk.platform.connection("gateway") as locker, locker.transaction():
+            await locker.execute("LOCK TABLE reconciliation_runs IN ACCESS EXCLUSIVE MODE")
+            trap.released.set()
+            row = await desk.answer(command.request_id)
+            assert (row.status, row.code) == ("void", "recovery-conditions")
+        assert await desk.state(LATCH) is State.OPEN
+
+
 async def test_withdrawals_are_a_safety_admins_both_ways(
     desk: Desk, authority: Authority
 ) -> None:  # I18, I22
@@ -253,7 +306,7 @@ async def test_withdrawals_are_a_safety_admins_both_ways(
 
 
 async def test_a_second_person_where_the_settings_want_one(desk: Desk) -> None:  # I19, I20
-    limits = replace(desk.settings.limits, approval_scopes=frozenset({"withdrawals", "hard_halt"}))
+    limits = replace(desk.settings.limits, approval_scopes=("withdrawals", "hard_halt"))
     async with running_authority(replace(desk.settings, limits=limits)):
         await desk.becomes(GLOBAL, State.CLOSED)
         await desk.trip(WITHDRAWALS, "admin1")

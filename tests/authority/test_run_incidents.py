@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,16 +17,21 @@ from uuid import uuid4
 import pytest
 
 from backends.run_acks import append_once
-from cockpit.authority import faults, run_acknowledgements, run_incidents
-from cockpit.authority.run_incidents import MOST_OPENED
+from backends.side_thread import SideThread
+from cockpit.authority import faults, run_acknowledgements, run_incidents, run_reports
+from cockpit.authority.incident_book import NewIncident
+from cockpit.authority.run_incidents import Bounds, RunIncidents
+from cockpit.authority.run_reports import Overflow, flood_of, flood_words, flooded
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.artefacts import INCIDENTS
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
+from cockpit.domain.incidents import Severity
 from tests.authority.desk import BTC, Desk, until
 from tests.authority.test_interruptions import Trap
 
 RUN = "2026-01-31-a"
+OF_RUN = Bounds().opened_of_run
 
 
 @pytest.fixture
@@ -81,6 +86,15 @@ async def story(desk: Desk, incident_id: object) -> list[Any]:
             "SELECT * FROM incident_events WHERE incident_id = $1 ORDER BY event_id", incident_id
         )
         return found
+
+
+async def pages(desk: Desk, incident_id: object) -> list[str]:
+    """The severities of its pages, in their order."""
+    async with desk.platform.connection() as connection:
+        found = await connection.fetch(
+            "SELECT severity FROM outbox WHERE incident_id = $1 ORDER BY outbox_id", incident_id
+        )
+        return [row["severity"] for row in found]
 
 
 async def told(desk: Desk, incident_id: object, kind: str) -> Any:
@@ -187,13 +201,15 @@ async def test_a_flood_is_one_incident_and_trips_go_on(desk: Desk, runs: Path) -
     (runs / "link").symlink_to(runs / RUN)
     (runs / ".hidden").mkdir()
     async with acting(desk):
-        (flood,) = await count(desk, 1, "source = 'run-flood'")
-        assert flood["severity"] == "P0" and len(await rows(desk, "source = 'run'")) == MOST_OPENED
+        all_of_it = "source = 'run-flood' AND severity = 'P0' AND title LIKE $$%: {}. %$$"
+        (flood,) = await count(desk, 1, all_of_it.format(1_000 - OF_RUN))
+        assert len(await rows(desk, "source = 'run'")) == OF_RUN
         begin = time.monotonic()
         await desk.trip(BTC)
         assert time.monotonic() - begin < 3
-        (said,) = [each["notes"] for each in await story(desk, flood["incident_id"])]
-        assert said.startswith(f"{1_000 - MOST_OPENED} were not opened")
+        (raised,) = [each for each in await story(desk, flood["incident_id"]) if each["kind"] == "escalated"]
+        assert "the gravest: title of i700 (P0), " in raised["notes"] and raised["audit_seq"]
+        assert await pages(desk, flood["incident_id"]) == ["P2", "P0"]
 
 
 async def test_risk_limits_of_the_logs(desk: Desk, runs: Path) -> None:
@@ -228,7 +244,7 @@ async def test_risk_limits_of_the_logs(desk: Desk, runs: Path) -> None:
 async def test_a_line_that_postgres_cannot_hold_ends_no_term(
     desk: Desk, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = run_incidents.new_incident
+    real = run_reports.new_incident
 
     def poisoned(told: Any, catalogue: Any) -> Any:
         new = real(told, catalogue)
@@ -281,3 +297,140 @@ async def test_a_run_that_cannot_be_written_is_tried_again(
         file.with_name("kept").rename(file)
         await told(desk, row["incident_id"], "run-acknowledged")
     assert file.read_bytes().count(b"incident_ack") == 1
+
+
+# By hand, turn by turn, with small bounds: what stands in the tables after each of them.
+
+
+@pytest.fixture
+async def readers(desk: Desk, runs: Path) -> AsyncIterator[Callable[[Bounds], RunIncidents]]:
+    """Makes a reader of the run folders, a new one as after a restart; the authority itself reads none."""
+    plain = replace(desk.settings, run_results=None, audit_logs=None)
+    async with running_authority(plain) as running:
+        assert running.means is not None
+        means = replace(running.means, settings=desk.settings)
+        yield lambda bounds: RunIncidents(means, bounds)
+
+
+@pytest.fixture
+def thread() -> Iterator[SideThread]:
+    made = SideThread("by hand")
+    yield made
+    made.shutdown()
+
+
+async def to_the_end(reader: RunIncidents, thread: SideThread) -> int:
+    """How many turns it took."""
+    turns = 1
+    while await reader.step(thread):
+        turns += 1
+    return turns
+
+
+def total(found: list[Any]) -> int:
+    return sum(flooded(row["title"]) for row in found if row["source"] == "run-flood")
+
+
+async def test_what_is_read_is_opened_or_counted_whenever_the_reader_dies(
+    desk: Desk, runs: Path, readers: Callable[[Bounds], RunIncidents], thread: SideThread
+) -> None:
+    lines = [opened(f"i{n}", severity="P0" if n == 33 else "P3") for n in range(40)]
+    write(runs / RUN / INCIDENTS, b"".join(lines))
+    bounds = Bounds(lines=5, opened=1, opened_of_run=1)
+    more, turns = True, 0
+    while more:  # each turn is the last one of its reader
+        more = await readers(bounds).step(thread)
+        turns += 1
+        async with desk.platform.connection() as connection:
+            read_to = await connection.fetchval("SELECT read_to FROM run_offsets")
+        found = await rows(desk)
+        alone = [row for row in found if row["source"] == "run"]
+        assert len(alone) + total(found) == (runs / RUN / INCIDENTS).read_bytes()[:read_to].count(b"\n")
+    assert turns >= 8 and "i33" in {row["run_incident"] for row in alone}  # the gravest of its turn
+    (flood,) = [row for row in found if row["source"] == "run-flood"]
+    assert flood["severity"] == "P3"
+
+
+async def test_only_an_open_flood_takes_in_more_and_a_graver_line_pages(
+    desk: Desk, runs: Path, readers: Callable[[Bounds], RunIncidents], thread: SideThread
+) -> None:
+    file = runs / RUN / INCIDENTS
+    reader = readers(Bounds(opened=0, said=100))
+
+    async def comes(*severities: str) -> list[Any]:
+        for severity in severities:
+            write(file, opened(uuid4().hex, severity=severity, title=f"so {severity}"))
+        await to_the_end(reader, thread)
+        return await rows(desk, "source = 'run-flood'")
+
+    (first,) = await comes("P3", "P2", "P3")
+    assert (first["severity"], flooded(first["title"])) == ("P2", 3)
+    (first,) = await comes("P3", "P1")
+    assert (first["severity"], flooded(first["title"])) == ("P1", 5)
+    assert await pages(desk, first["incident_id"]) == ["P2", "P1"]
+    assert "INCIDENT_ESCALATED" in await desk.actions()
+    (first,) = await comes("P1")
+    assert flooded(first["title"]) == 6 and await pages(desk, first["incident_id"]) == ["P2", "P1"]
+    for status in ("acknowledged", "resolved"):
+        async with desk.platform.connection() as connection:
+            await connection.execute(
+                "UPDATE incidents SET status = $1 WHERE source = 'run-flood' AND status = 'open'", status
+            )
+        found = await comes("P0")
+        assert [await pages(desk, row["incident_id"]) for row in found[1:]] == [["P0"]] * (len(found) - 1)
+    assert [flooded(row["title"]) for row in found] == [6, 1, 1]
+    async with desk.platform.connection() as connection:
+        await connection.execute("UPDATE incidents SET snoozed_until = now() + interval '1 hour'")
+    assert len(await comes("P0")) == 4  # a quiet one warns nobody
+
+
+async def test_a_million_lines_are_taken_in_short_turns_that_are_saved(
+    desk: Desk, runs: Path, readers: Callable[[Bounds], RunIncidents], thread: SideThread
+) -> None:
+    file = runs / RUN / INCIDENTS
+    acks = b"".join(event("incident_ack", incident_id="a", notes=f"{n}") for n in range(2_000))
+    write(file, opened("a") + acks)
+    breach = {"rule": "notional", "subject": "BTC-USD", "value": "2", "limit": "1"}
+    logs = b"".join(event("risk_limit_breach", **breach, message=f"{n}") for n in range(2_000))
+    write(desk.platform.folder / "logs" / "l.jsonl", logs)
+    bounds = Bounds(lines=200)
+    reader, places = readers(bounds), set()
+    for _ in range(10):
+        begin = time.monotonic()
+        assert await reader.step(thread)
+        assert time.monotonic() - begin < 2  # the lease is renewed in between
+        async with desk.platform.connection() as connection:
+            places.add(await connection.fetchval("SELECT sum(read_to) FROM run_offsets"))
+    assert len(places) == 10
+    assert await to_the_end(readers(bounds), thread) <= 15  # the next one goes on from there
+    for row in await rows(desk):
+        told_ = [each["details"] for each in await story(desk, row["incident_id"])]
+        assert 40 <= len(told_) <= 1 + 2 * 40 and len(set(told_)) == len(told_)
+    assert len(await rows(desk)) == 2
+
+
+async def test_a_noisy_run_leaves_room_for_another_and_the_gravest_are_named(
+    desk: Desk, runs: Path, readers: Callable[[Bounds], RunIncidents], thread: SideThread
+) -> None:
+    write(runs / RUN / INCIDENTS, b"".join(opened(f"i{n}", severity="P0") for n in range(100)))
+    (runs / "quiet").mkdir()
+    write(runs / "quiet" / INCIDENTS, opened("q", severity="P3", title="quiet"))
+    reader = readers(Bounds(lines=40, opened=4, opened_of_run=3, said=2))
+    await reader.step(thread)
+    assert [row["run_incident"] for row in await rows(desk, "run_id = 'quiet'")] == ["q"]
+    assert len(await rows(desk, "run_id = $1", RUN)) == 3
+    await to_the_end(reader, thread)
+    (flood,) = await rows(desk, "source = 'run-flood'")
+    assert flooded(flood["title"]) == 97
+    assert len(await story(desk, flood["incident_id"])) <= 3
+
+
+def test_of_a_flood_a_count_and_the_five_gravest_are_kept() -> None:
+    over = Overflow()
+    for n in range(1_000):
+        severity = {500: Severity.P0, 700: Severity.P1}.get(n, Severity.P3)
+        over = over.with_one(NewIncident(severity, "other", f"t{n}", "run", f"k{n}"))
+    assert (over.count, len(over.gravest), over.severity) == (1_000, 5, Severity.P0)
+    assert flood_words(over).startswith("1000 were not opened, the gravest: t500 (P0), t700 (P1), t0 (P3)")
+    assert flooded(flood_of(over).title) == 1_000 and flooded("something else") == 0
+    assert flood_of(over).dedup_key != flood_of(over).dedup_key

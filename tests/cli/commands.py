@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTES = "feed lags by more than five seconds"
@@ -70,6 +73,20 @@ async def cockpit(
             process.kill()
             await process.wait()
     done = Done(process.returncode or 0, out.decode(), err.decode())
+    assert "Traceback" not in done.out + done.err
+    return done
+
+
+async def inside(config: Path, *arguments: str) -> Done:
+    """`cockpit` in this process: for tests of many commands, where nothing of the process itself matters."""
+    from cockpit.cli.run import run
+
+    out, err = io.StringIO(), io.StringIO()
+    state = {"XDG_STATE_HOME": str(config.parent / "state"), "HOME": "/nonexistent"}
+    with patch.dict(os.environ, state), redirect_stdout(out), redirect_stderr(err):
+        async with asyncio.timeout(60):
+            code = await asyncio.to_thread(run, [*arguments, "--config", str(config)])
+    done = Done(code, out.getvalue(), err.getvalue())
     assert "Traceback" not in done.out + done.err
     return done
 

@@ -76,6 +76,10 @@ async def test_a_handover_names_all_that_is_not_as_it_should_be(bastion: Bastion
 
     await until(recorded, 10)
     assert any("postmortem" in line for line in sections["owed"]["lines"])
+    assert (await bastion.half_open("global", "admin1")).code == 4
+    changes = (await bastion.run("handover")).document["changes"]["lines"]
+    assert any("REFUSED global" in line and "nothing to resume" in line for line in changes), changes
+    assert not any("GENESIS" in line for line in changes), "what the first start wrote is no change"
     assert sections["overdue"]["lines"] == [] and sections["overdue"]["unknown"] is None
 
 

@@ -11,12 +11,12 @@ import pytest
 from cockpit.cli.answers import UsageFault
 from cockpit.cli.arguments import parse
 from cockpit.cli.incident_fields import clock_words, list_lines, story_lines
-from cockpit.cli.incidents import Which, which_incident
+from cockpit.cli.incidents import Which, snooze_end, which_incident
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incident_story import ActionItem, IncidentList, IncidentStory, StoryEvent
 from tests.cli.bastion import Bastion, manned
-from tests.cli.commands import NOTES, cockpit
+from tests.cli.commands import NOTES, Done, cockpit, inside
 from tests.trading_platform import Platform
 
 BTC = "instrument:BTC-USD"
@@ -24,19 +24,25 @@ OPEN = ("incident", "open", "--classification", "data_quality")
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
+class Inside(Bastion):
+    """Works within this process."""
+
+    async def run(self, *arguments: str) -> Done:
+        return await inside(self.config, *arguments, "--json")
+
+
 @pytest.fixture
 async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
-    async with manned(platform) as bastion:
-        yield bastion
+    async with manned(platform) as made:
+        yield Inside(made.platform, made.config, made.venue)
 
 
 async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
     first = await bastion.run(*OPEN, "--severity", "sev2", "--title", "bars are  missing", "--breaker", BTC)
     assert first.code == 0, first.document
     incident = first.document["event_id"]
-    second = await bastion.run(
-        *OPEN, "--severity", "P3", "--title", "one bar was late", "--notes", "seen twice"
-    )
+    other = ("incident", "open", "--classification", "other", "--severity", "P3")
+    second = await bastion.run(*other, "--title", "one bar was late", "--notes", "seen twice")
     done = await bastion.run(
         "incident", "merge", second.document["event_id"], "--into", incident, "--notes", NOTES
     )
@@ -47,7 +53,7 @@ async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
     for arguments in (
         ("ack", incident, "--notes", NOTES),
         ("assign", incident, "--to", "admin1"),
-        ("snooze", incident, "--until", rfc3339(datetime.now(UTC) + timedelta(hours=2))),
+        ("snooze", incident, "--until", "2h"),
         ("link", incident, "--breaker", "withdrawals"),
         ("told", incident, "--audience", "team", "--notes", "in the channel"),
         (
@@ -125,42 +131,41 @@ def incident_unknown() -> str:
     return str(uuid4())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        (("open", "--severity", "P9", "--classification", "other", "--title", "x"), "P9"),
-        (("open", "--severity", "P1", "--classification", "weather", "--title", "x"), "--classification"),
-        (("open", "--severity", "P1", "--classification", "other", "--title", " "), "title"),
-        (
-            ("open", "--severity", "P1", "--classification", "other", "--title", "x", "--breaker", "no"),
-            "breaker",
-        ),
-        (("ack", "x", "--notes", NOTES), "incident"),
-        (("ack", "--notes", NOTES), "name it once"),
-        (("ack", incident_unknown(), "--incident-id", "i", "--notes", NOTES), "name it once"),
-        (("ack", incident_unknown(), "--run-id", "r", "--notes", NOTES), "--incident-id"),
-        (("ack", incident_unknown(), "--notes", "short"), "20"),
-        (("note", incident_unknown(), "--notes", " "), "--notes"),
-        (("note", incident_unknown(), "--notes", "x" * 501), "--notes"),
-        (("link", incident_unknown()), "--breaker"),
-        (("told", incident_unknown(), "--audience", "press"), "--audience"),
-        (("snooze", incident_unknown(), "--until", "tomorrow"), "--until"),
-        (("list", "--count", "0"), "count"),
-        (("escalate", incident_unknown(), "--severity", "", "--notes", NOTES), "severity"),
-    ],
+WRONG = (
+    (("open", "--severity", "P9", "--classification", "other", "--title", "x"), "P9"),
+    (("open", "--severity", "P1", "--classification", "weather", "--title", "x"), "--classification"),
+    (("open", "--severity", "P1", "--classification", "other", "--title", " "), "title"),
+    (
+        ("open", "--severity", "P1", "--classification", "other", "--title", "x", "--breaker", "no"),
+        "breaker",
+    ),
+    (("ack", "x", "--notes", NOTES), "incident"),
+    (("ack", "--notes", NOTES), "name it once"),
+    (("ack", incident_unknown(), "--incident-id", "i", "--notes", NOTES), "name it once"),
+    (("ack", incident_unknown(), "--run-id", "r", "--notes", NOTES), "--incident-id"),
+    (("ack", incident_unknown(), "--notes", "short"), "20"),
+    (("note", incident_unknown(), "--notes", " "), "--notes"),
+    (("note", incident_unknown(), "--notes", "x" * 501), "--notes"),
+    (("link", incident_unknown()), "--breaker"),
+    (("told", incident_unknown(), "--audience", "press"), "--audience"),
+    (("snooze", incident_unknown(), "--until", "tomorrow"), "--until"),
+    (("list", "--count", "0"), "count"),
+    (("escalate", incident_unknown(), "--severity", "", "--notes", NOTES), "severity"),
 )
-def test_wrong_input_is_one_line_that_says_what_would_be_right(
-    platform: Platform, arguments: tuple[str, ...], why: str
-) -> None:
+
+
+def test_wrong_input_is_one_line_that_says_what_would_be_right(platform: Platform) -> None:
     from importlib import import_module
 
     from cockpit.cli.run import _bad_input
 
-    invocation = parse(["incident", *arguments, "--config", str(platform.config), "--login", "operator1"])
-    module, _, function = invocation.command.run.partition(":")
-    with pytest.raises(_bad_input()) as fault:
-        import_module(f"cockpit.cli.{module}").__dict__[function](invocation.options)
-    assert why in str(fault.value) and "\n" not in str(fault.value)
+    for arguments, why in WRONG:
+        words = ["incident", *arguments, "--config", str(platform.config), "--login", "operator1"]
+        invocation = parse(words)
+        module, _, function = invocation.command.run.partition(":")
+        with pytest.raises(_bad_input()) as fault:
+            import_module(f"cockpit.cli.{module}").__dict__[function](invocation.options)
+        assert why in str(fault.value) and "\n" not in str(fault.value), arguments
 
 
 def test_an_id_alone_may_be_given_as_the_runbooks_option() -> None:
@@ -200,6 +205,27 @@ def test_lists_say_what_they_leave_out() -> None:
     assert list_lines(IncidentList(NOW, open_count=3), ()) == ("None is listed.",)
     lines = list_lines(IncidentList(NOW, (row(),), open_count=3), (row(),))
     assert lines[-1] == "… and 2 more unresolved ones." and "feed is silent" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "notes", "said"),
+    [
+        ("assigned", {"owner": "operator1", "before": None}, "hers", "to operator1; hers"),
+        ("escalated", {"severity": "P0"}, "", "to P0"),
+        ("snoozed", {"until": "2026-01-31T13:00:00Z"}, "", "until 2026-01-31T13:00:00Z"),
+        ("told", {"audience": "team"}, "", "team"),
+        ("noted", {"owner": "x"}, "seen", "seen"),
+    ],
+)
+def test_an_event_says_what_it_was(kind: str, details: dict[str, object], notes: str, said: str) -> None:
+    story = IncidentStory(NOW, row(), (StoryEvent(1, NOW, kind, "admin1", notes, details),))
+    assert story_lines(story)[-1].endswith(f"{kind}  admin1  {said}")
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("30m", 30), ("2h", 120), (" 45 min ", 45), ("1H", 60)])
+def test_a_snooze_may_be_so_long(text: str, minutes: int) -> None:
+    left = snooze_end(text) - datetime.now(UTC)
+    assert abs(left - timedelta(minutes=minutes)) < timedelta(seconds=5)
 
 
 def test_a_story_in_lines() -> None:

@@ -1,4 +1,4 @@
-"""`cockpit kill-switch` and `cockpit cancel-all`, as processes against real stores and a plant."""
+"""`cockpit kill-switch` and `cockpit cancel-all`, against real stores and a plant."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from cockpit.demo.orders import Side
 from tests.authority.desk import BTC
-from tests.cli.commands import NOTES, OUTCOME, Done, cockpit, moved
+from tests.cli.commands import NOTES, OUTCOME, Done, cockpit, inside, moved
 from tests.demo.trading import until
-from tests.kill.ground import Ground, ground_on, rest
+from tests.kill.ground import BRIEF, Ground, ground_on, rest
 from tests.trading_platform import Platform
 
 
@@ -33,7 +33,7 @@ def config_of(ground: Ground) -> Path:
 
 
 async def run(ground: Ground, *words: str, login: str = "admin1", config: Path | None = None) -> Done:
-    return await cockpit(config or config_of(ground), *words, "--json", "--login", login)
+    return await inside(config or config_of(ground), *words, "--json", "--login", login)
 
 
 async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15, I17, I19
@@ -100,7 +100,10 @@ async def test_what_is_left_exits_4_and_is_gone_on_with(ground: Ground) -> None:
     assert again.code == 0 and again.document["kill_id"] == done.document["kill_id"], again.err
 
 
-async def test_without_redis_it_exits_5_and_empties_the_venue(ground: Ground) -> None:  # F9
+async def test_without_redis_it_exits_5_and_empties_the_venue(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F9
+    monkeypatch.setattr("cockpit.cli.killing.PACE", BRIEF)
     await ground.load()
     cut = moved(config_of(ground), "cut.toml", redis=1)
     done = await run(ground, "kill-switch", "--notes", NOTES, "--yes", config=cut)
@@ -121,7 +124,8 @@ async def test_all_orders_of_one_instrument(ground: Ground) -> None:
     assert mine not in ground.plant.venue.resting
 
     async def recorded() -> bool:
-        return (await ground.desk.actions("instrument:BTC-USD")).count("ORDERS_CANCELLED") == 4
+        actions = await ground.desk.actions("instrument:BTC-USD")
+        return (actions.count("ORDERS_CANCELLED"), actions.count("ORDERS_CANCEL_REFUSED")) == (3, 1)
 
     await until(recorded)
     async with ground.platform.connection() as connection:

@@ -90,7 +90,9 @@ async def test_init_on_empty_stores_grants_once_and_closes_nothing(bare: Path) -
     first = await cockpit(bare, "init", "--json")
     assert (first.code, first.document["genesis"]) == (0, True), first.err
     status = (await cockpit(bare, "status", "--json")).document["breakers"]
-    assert [each["breaker_id"] for each in status] == first.document["seeded"]
+    seeded = first.document["seeded"]
+    assert [each["breaker_id"] for each in status] == seeded[: len(status)]
+    assert "withdrawals" in seeded[len(status) :]  # the switches
     assert {(each["state"], each["epoch"]) for each in status} == {("OPEN", 1)}
     again = await cockpit(bare, "init", "--json")
     assert (again.code, again.document["genesis"], again.document["seeded"]) == (0, False, [])

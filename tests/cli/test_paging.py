@@ -15,7 +15,7 @@ from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from tests.cli.bastion import Bastion, manned
 from tests.cli.commands import NOTES, ROOT, cockpit
-from tests.pager.outbox import Desk
+from tests.pager.outbox import Desk, paged, paging
 from tests.pager.receiver import Receiver, answers, receiving
 from tests.prometheus.server import free_port
 from tests.trading_platform import Platform
@@ -84,7 +84,7 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
     assert process.returncode == 0
     log = said.decode()
     assert "this pager pages webhook" in log
-    assert "webhook given-up: it answered 403: invalid_token" in log
+    assert "webhook given-up: it answered 403" in log
     assert "T0KEN-77" not in log  # I27
     assert receiver.received[0].path == "/T0KEN-77"
 
@@ -94,12 +94,28 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
     assert found["pager"]["alive"] is False  # it has gone, and said so
     (page,) = found["pages"]
     assert (page["incident_id"], page["given_up"], page["next_attempt_at"]) == (str(grave), True, None)
-    assert page["last_error"] == "it answered 403: invalid_token"
+    assert page["last_error"] == "it answered 403"
     assert "1 grave page(s) were REFUSED FOR GOOD" in done.err or "No pager" in done.err
     table = await cockpit(config, "pages")
     assert "GIVEN UP" in table.out
     assert "\x1b" not in table.out + table.err  # I26
     assert str(fine) not in table.out
+
+
+async def test_what_was_below_the_minimum_is_not_called_delivered(desk: Desk, receiver: Receiver) -> None:
+    async with paging(paged(desk.platform, webhook_url=receiver.url)):
+        await desk.incident("P2")
+        await desk.incident("P3")
+        await desk.settled()
+        done = await cockpit(desk.platform.config, "pages", "--login", "monitor1")
+    said = "2 pages of the last day below the minimum severity (1 P2, 1 P3) went to nobody"
+    assert f"{said}; every other page is delivered." in done.out.splitlines()
+    assert receiver.received == []
+    await desk.incident("P1")
+    waits = await cockpit(desk.platform.config, "pages", "--login", "monitor1")
+    assert f"1 page waits. {said}." in waits.out.splitlines()
+    found = (await cockpit(desk.platform.config, "pages", "--json")).document
+    assert (found["waiting"], found["below_minimum"]) == (1, {"P2": 1, "P3": 1})
 
 
 async def test_doctor_says_whether_anybody_is_paged(desk: Desk, receiver: Receiver) -> None:

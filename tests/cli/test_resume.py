@@ -31,9 +31,11 @@ async def test_trip_half_open_probe_close(bastion: Bastion) -> None:  # I1 I9 I1
     opened = await bastion.half_open(BTC)
     assert (opened.code, opened.document["state"]) == (0, "HALF_OPEN"), opened.err
     assert set(opened.document) == OUTCOME
+    assert f"run its probes now: `cockpit probe {BTC}`." in opened.document["message"]
     assert opened.document["epoch"] == tripped.document["epoch"]
     early = await bastion.close(BTC)
     assert early.code == 4
+    assert early.document["message"].endswith(f"has no verdict yet. Probe first: `cockpit probe {BTC}`.")
     probed = await bastion.run("probe", BTC)
     assert probed.code == 0, probed.err
     assert [each["passed"] for each in probed.document["probes"]] == [True] * 5
@@ -83,6 +85,7 @@ async def test_global_needs_a_second_person(bastion: Bastion) -> None:  # I19
     assert (await bastion.run("approve", request, "--login", "admin1")).code != 0
     approved = await bastion.run("approve", request, "--login", "admin2")
     assert approved.code == 0, approved.err
+    assert "admin1 runs its probes now, by `cockpit probe global`" in approved.document["message"]
     await bastion.becomes("global", "HALF_OPEN")
 
 

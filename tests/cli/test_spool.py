@@ -8,6 +8,7 @@ from pathlib import Path
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import SignedCommand
 from cockpit.domain.documents import Epoch
+from cockpit.domain.refusals import StoreUnreachable
 from cockpit.operations.spool import Spool, SpooledTrip
 from cockpit.operations.trip import TripPorts, retry, waiting
 
@@ -17,9 +18,14 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class Applied:
     epoch = Epoch("run", 7)
     event_delivered = True
-    note = None
+    note: str | None = None
     audit_seq = None
     evidence_link = None
+
+
+class Row:
+    status = "new"
+    outcome = None
 
 
 def spooled(event_id: str, login: str = "admin1") -> SpooledTrip:
@@ -71,3 +77,39 @@ def test_a_late_one_says_when_it_was_asked_for(tmp_path: Path) -> None:  # I8
     line = waiting(spool, "admin1")
     assert "1 of other logins" in line
     assert "1 damaged" in line
+
+
+class Unheard(Applied):
+    event_delivered = False
+    note = "event not delivered (stream)"
+
+
+def test_a_trip_whose_event_redis_did_not_take_is_recorded_and_not_tripped_again(tmp_path: Path) -> None:
+    # I8, I20: else nobody could tell whose it is, nor that it began a kill switch
+    spool = Spool(tmp_path)
+    spool.write(spooled("one")).release()
+    sent: list[str] = []
+    asked: list[str] = []
+    away = [True]
+
+    def redis(entry: SpooledTrip) -> Unheard:
+        sent.append(entry.event_id)
+        return Unheard()
+
+    def recorded(entry: SpooledTrip) -> Row:
+        asked.append(entry.event_id)
+        if away:
+            raise StoreUnreachable("Postgres", "no answer")
+        return Row()
+
+    ports = TripPorts(redis, recorded, spool, late_trip_s=5)  # type: ignore[arg-type]
+    [outcome] = retry(ports, "admin1", NOW)
+    assert (outcome.word, outcome.redis, outcome.postgres) == ("done", True, False)
+    assert "waits in the spool to be recorded" in outcome.message
+    assert [entry.counted for entry in spool.entries()[0]] == [True]
+    retry(ports, "admin1", NOW)
+    away.clear()
+    [outcome] = retry(ports, "admin1", NOW)
+    assert (outcome.word, outcome.redis, outcome.postgres) == ("done", True, True)
+    assert (sent, asked) == (["one"], ["one"] * 3)
+    assert spool.entries() == ([], []) and not list(tmp_path.iterdir())

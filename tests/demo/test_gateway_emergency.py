@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backends.gateway import OrderNotPermitted
-from cockpit.demo.idempotency import MOST, Answers, BadKey, Made
+from cockpit.demo.idempotency import KEPT_S, MOST, MOST_CANCELS, Answers, BadKey, Made
 from cockpit.demo.orders import OrderStatus, Side, new_order
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId
 from cockpit.domain.modes import Mode, switch_for
@@ -209,6 +209,33 @@ async def test_a_closed_market_and_refused_cancels(trading: Trading) -> None:  #
     assert order_id in (await trading.gateway.cancel_all()).cancelled
 
 
+async def test_keys_are_kept_for_a_day(trading: Trading) -> None:  # I16
+    answers, done = Answers(), 0
+
+    async def work() -> Made:
+        nonlocal done
+        done += 1
+        return 200, {"n": done}
+
+    for number in range(1_005):
+        await answers.once(f"w{number}", f"withdrawal a USD {number}", work)
+    await answers.once("c0", "cancel-all *", work)
+    await answers.save(trading.db)
+    assert await answers.once("w0", "withdrawal a USD 0", work) == (200, {"n": 1})
+    age = "UPDATE plant.answers SET answered_at = answered_at - make_interval(secs => $1) WHERE key = $2"
+    await trading.db.execute(age, KEPT_S + 1, "w1")
+    await trading.db.execute(age, KEPT_S - 60, "w2")
+    later = Answers()
+    await later.load(trading.db)
+    for number, again in ((0, 1), (1, 1_007), (2, 3), (1_004, 1_005)):
+        assert await later.once(f"w{number}", f"withdrawal a USD {number}", work) == (200, {"n": again})
+    assert await later.once("c0", "cancel-all *", work) == (200, {"n": 1_006})
+    await trading.db.execute(age, KEPT_S + 1, "w3")
+    await later.save(trading.db)
+    kept = {row["key"] for row in await trading.fetch("SELECT key FROM plant.answers")}
+    assert "w3" not in kept and {"w0", "w2", "c0"} <= kept
+
+
 async def test_keys_are_bounded_and_failures_are_not_kept() -> None:
     answers, done = Answers(), 0
 
@@ -227,9 +254,13 @@ async def test_keys_are_bounded_and_failures_are_not_kept() -> None:
         == (200, {"n": 3})
         == await answers.once("k", "flatten", work)
     )
+    for number in range(MOST_CANCELS + 5):  # they push out each other only
+        await answers.once(f"c{number}", "cancel-all *", work)
+    assert len(answers) == MOST_CANCELS + 1
+    assert (await answers.once("k", "flatten", work)) == (200, {"n": 3})
     for number in range(MOST + 5):
         await answers.once(f"n{number}", "flatten", work)
-    assert len(answers) == answers.unsaved == MOST
+    assert len(answers) == MOST + MOST_CANCELS and answers.unsaved == MOST
     release = asyncio.Event()
 
     async def slow() -> Made:

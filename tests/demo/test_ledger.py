@@ -180,6 +180,28 @@ async def test_a_restart_in_the_middle_of_a_day_goes_on(platform: Platform) -> N
         assert {row["value"] for row in violations} <= {0.0, None}
 
 
+async def test_the_time_in_which_nothing_ran_is_no_lag(platform: Platform) -> None:
+    """A fill that was left unsettled hours ago: the guard must not see its age in any sample."""
+    await platform.open_for_trading()
+    await run_sql(platform.owner.postgres_dsn, "plant.sql")
+    async with platform.connection("gateway") as db:
+        await ledger.load(db, PRICES)
+        await Stored(db).note(fill(1, "0.5", "63000", age_s=6_000), fill(2, "0.25", "63000", age_s=5_990))
+    async with trading_on(platform) as second:
+
+        async def measured() -> bool:
+            return len(await second.samples("settlement_lag_s")) >= 3
+
+        await until(measured)
+        assert all(row["value"] < 30 for row in await second.samples("settlement_lag_s"))
+        for sli in ("feed_age_s", "data_age_s", "bar_staleness_p99_s"):
+            assert all(row["value"] < 30 for row in await second.samples(sli)), sli
+        assert {row["value"] for row in await second.samples("invariant_violations")} <= {0.0, None}
+        runs = await second.fetch("SELECT status FROM reconciliation_runs")
+        assert {row["status"] for row in runs} <= {"clean"}
+        assert await second.ledger_agrees()
+
+
 @pytest.mark.parametrize("steps", [1, 3, 10, 30, 60])
 async def test_a_plant_stopped_while_it_starts_overwrites_nothing(platform: Platform, steps: int) -> None:
     await run_sql(platform.owner.postgres_dsn, "plant.sql")

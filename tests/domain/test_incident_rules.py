@@ -33,10 +33,14 @@ from cockpit.domain.incident_story import (
     snoozed,
 )
 from cockpit.domain.incidents import Change, Severity, Status
+from cockpit.domain.recovery import BRANCH, Linked, needs
 from cockpit.domain.trip_incidents import trip_title
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
+
+
+LEAST: dict[str, Any] = {"severity": "P3"}
 
 
 def row(**fields: Any) -> IncidentRow:
@@ -70,6 +74,23 @@ def other(**fields: Any) -> IncidentRow:
             other(classification="data_quality"),
             "recovery",
         ),
+        (row(**LEAST, classification="data-integrity"), other(**LEAST), "recovery"),
+        (
+            row(**LEAST, classification="data_quality"),
+            other(**LEAST, classification="data_quality", opened_at=NOW - timedelta(minutes=6)),
+            "opened before it",
+        ),
+        (
+            row(**LEAST, classification="data-integrity"),
+            other(**LEAST, classification="broker/connectivity"),
+            "recovery",
+        ),
+        (
+            row(**LEAST, classification="data-integrity"),
+            other(**LEAST, classification="data_quality", opened_at=NOW),
+            None,
+        ),
+        (row(**LEAST), other(**LEAST, opened_at=NOW - timedelta(days=3)), None),
         (row(), other(), None),
         (row(), other(severity="P0"), None),
         (row(), other(opened_at=NOW - timedelta(hours=3), alarm_at=NOW), None),
@@ -93,12 +114,17 @@ def test_what_is_merged_loses_nothing_that_holds(
 
 ROWS = st.builds(
     row,
+    classification=st.sampled_from(["other", *BRANCH]),
     incident_id=st.sampled_from(["one", "two"]),
     severity=st.sampled_from(["P0", "P1", "P2", "P3"]),
     status=st.sampled_from([each.value for each in Status]),
     source=st.sampled_from(["manual", "trip", "override", "guard", "kill"]),
     opened_at=st.integers(0, 40).map(lambda minutes: NOW - timedelta(minutes=minutes)),
 )
+
+
+def _linked(each: IncidentRow) -> Linked:
+    return Linked(each.incident_id, each.title, each.classification, each.opened_at)
 
 
 @given(ROWS, ROWS)
@@ -110,6 +136,8 @@ def test_a_merge_never_silences_a_resumes_obstacle(one: IncidentRow, into: Incid
         return each.critical and NOW - each.opened_at < WINDOW
 
     assert not holds(one) or holds(into)
+    proved = set(needs(_linked(into))) if into.opened_at >= one.opened_at else set()
+    assert set(needs(_linked(one))) <= proved
     assert one.incident_id != into.incident_id and into.status in ("open", "acknowledged")
 
 
@@ -180,6 +208,7 @@ def test_every_verb_and_change_has_its_words() -> None:
         ("withdrawals", "T-1", "withdrawals halted by admin1 (T-1): drill"),
         ("latch:BTC-USD", "", "safety latch of BTC-USD set by admin1: drill"),
         ("soft_halt:BTC-USD", "T-1", "BTC-USD set to SOFT_HALT by admin1 (T-1): drill"),
+        ("hard_halt:BTC-USD", "", "BTC-USD set to HARD_HALT by admin1: drill"),
         ("cancel_only:BTC-USD", "T-1", "BTC-USD set to CANCEL_ONLY by admin1 (T-1): drill"),
     ],
 )

@@ -58,7 +58,7 @@ def acks(counter: int | None = 7, run_id: str = "run", name: str = "plant") -> A
 
 
 def empty(after: int) -> Read:
-    return Read(after, (), (ZERO,))
+    return Read(after, (), (ZERO,), open_at=E)
 
 
 def outcomes(made: KillState) -> list[StepOutcome | None]:
@@ -98,6 +98,10 @@ def test_flat_with_every_proof() -> None:  # I14, I15
         ((acks(), empty(1), Tripped(E)), "before the halt was acknowledged"),
         ((Tripped(E), acks(), empty(1)), "before the halt was acknowledged"),  # it began before the word came
         ((*PROOF, Tripped(Epoch("run", 8))), "not acknowledged by plant"),
+        ((*PROOF, Read(5, (), (ZERO,))), "global could not be read as OPEN"),
+        ((*PROOF, Read(5, (), (ZERO,), open_at=Epoch("run", 6))), "global could not be read as OPEN"),
+        ((*PROOF, Read(5, (), (ZERO,), open_at=Epoch("other", 9))), "global could not be read as OPEN"),
+        ((*PROOF, Read(5, (), (ZERO,), loosened=True)), "global was no longer OPEN"),
     ],
 )
 def test_never_flat_without_each_proof(facts: tuple[Fact, ...], said: str) -> None:  # I14, I15
@@ -226,7 +230,7 @@ def histories(draw: st.DrawFn) -> tuple[tuple[str, ...], list[Fact]]:
             facts.append(Acted(step, draw(st.integers(1, 3)), draw(st.booleans())))
         else:
             began = draw(st.integers(max(0, len(facts) - 2), len(facts)))
-            facts.append(Read(began, draw(ORDERS), draw(POSITIONS)))
+            facts.append(Read(began, draw(ORDERS), draw(POSITIONS), open_at=draw(EPOCHS)))
     return draw(st.sampled_from([(), NAMES[:1], NAMES])), facts
 
 
@@ -246,6 +250,8 @@ def proved_flat(gateways: tuple[str, ...], facts: list[Fact]) -> bool:
     if not trips or trips[-1][0] >= read.after:
         return False
     epoch = trips[-1][1]
+    if read.open_at is None or read.open_at.run_id != epoch.run_id or read.open_at.counter < epoch.counter:
+        return False
     for name in gateways:
         said = [
             fact.acks[name]

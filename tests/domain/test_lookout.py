@@ -216,6 +216,19 @@ def test_the_worst_of_several_breaches_is_shown() -> None:
     assert watch.report(at(1)).subject == "ETH-USD"
 
 
+def test_a_slope_that_is_a_rounding_error_leads_nowhere() -> None:
+    """One over it is a number too long for any reader of what the guard publishes."""
+    trend = Trend()
+    for second, fraction in enumerate([0.0] * 10 + [1e-28]):
+        assert trend.breach_in(at(second), "", fraction) is None
+    month = Trend()
+    month.breach_in(at(0), "", 0.0)
+    assert month.breach_in(at(100), "", 100 / (29 * 86_400)) == pytest.approx(29 * 86_400 - 100)
+    month = Trend()
+    month.breach_in(at(0), "", 0.0)
+    assert month.breach_in(at(100), "", 100 / (31 * 86_400)) is None
+
+
 def test_time_to_breach() -> None:
     trend = Trend()
     assert trend.breach_in(at(0), "", 0.1) is None

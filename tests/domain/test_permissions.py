@@ -49,6 +49,20 @@ def test_a_denial_names_the_permission_and_who_has_it() -> None:
     assert denial(operator, Permission.TRIP_CIRCUIT, BreakerId("component:risk")) is None
 
 
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("permission", list(Permission))
+@pytest.mark.parametrize("name", [*BREAKERS, *SWITCHES])
+def test_every_denial_names_somebody_or_says_where(role: Role, permission: Permission, name: str) -> None:
+    refusal = denial(Identity("someone", "person:1", role), permission, BreakerId(name))
+    if refusal is None:
+        return
+    assert " a ," not in refusal.remedy and "  " not in refusal.remedy
+    if permission is Permission.KILL_SWITCH and name != "global":
+        assert refusal.remedy == "No role has KILL_SWITCH there, only on global; the attempt is recorded."
+    else:
+        assert refusal.remedy.startswith("Ask a")
+
+
 def test_a_grant_ends_at_the_earlier_of_expiry_and_revocation() -> None:  # I21
     now = datetime(2026, 1, 1, tzinfo=UTC)
     hour = timedelta(hours=1)

@@ -138,6 +138,10 @@ def test_clean_cycles_are_those_of_the_kind_that_has_fewest() -> None:
     )
     assert clean_cycles_of([("order", 2)]).enough
     assert not clean_cycles_of([("order", 2), ("position", 0)]).enough
+    newest = datetime(2026, 1, 31, 4, tzinfo=UTC)
+    stale = clean_cycles_of([("order", 9), ("ledger", 5)], 2, {"ledger": newest})
+    assert (stale.count, stale.enough) == (0, False)  # I25
+    assert "(order 9, ledger stale since 2026-01-31 04:00:00 UTC)" in stale.why
     nothing = clean_cycles_of([])
     assert (nothing.count, nothing.enough) == (0, False) and "no reconciliation runs" in nothing.why
 

@@ -24,7 +24,7 @@ from cockpit.domain.recovery import (
 from tests.domain.triage_making import AT, CATALOGUE
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
-OPENED = AT - timedelta(minutes=10)
+OPENED = AT - timedelta(seconds=90)
 TODAY = date(2026, 1, 31)
 WELL = Broker(True, "ok")
 
@@ -76,6 +76,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Need, bool | None, str]] = {
         False,
         "before the incident",
     ),
+    "cycle long ago": (
+        "data_quality",
+        {"fresh_s": 60},
+        Need.QUALITY,
+        False,
+        "clean, but stale since 2026-",
+    ),
     "breach": ("data_quality", {"cycle": QualityCycle(AT, "breach", 0, 0)}, Need.QUALITY, False, "breach: 0"),
     "errors": ("data_quality", {"cycle": QualityCycle(AT, "clean", 1, 0)}, Need.QUALITY, False, "1 errors"),
     "stale": ("data_quality", {"cycle": QualityCycle(AT, "clean", 0, 1)}, Need.QUALITY, False, "1 stale"),
@@ -86,6 +93,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Need, bool | None, str]] = {
         Need.CLEAN_RUNS,
         False,
         "BTC-USD 1 of 2",
+    ),
+    "long ago": (
+        "reconciliation",
+        {"stale": {("ETH-USD", OPENED): OPENED}},
+        Need.CLEAN_RUNS,
+        False,
+        "ETH-USD 2 of 2, stale since 2026-",
     ),
     "of another moment": (
         "reconciliation",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cockpit.domain.incidents import Classification
 from cockpit.domain.recovery import Need
 from cockpit.domain.triage import FirstMinutes, condition_of, next_step, suggest
-from cockpit.domain.triage_facts import Acknowledgement, Halts, Part, Quality, says
+from cockpit.domain.triage_facts import NO_GATEWAY, Acknowledgement, Halts, Part, Quality, says
 from tests.domain.triage_making import AT, breach, condition, halt, page, row, run, unread
 
 DATA, RECON, BROKER = Classification.DATA_QUALITY, Classification.RECONCILIATION, Classification.BROKER
@@ -39,6 +39,7 @@ SUGGESTIONS: dict[str, tuple[dict[str, Any], Classification, str]] = {
     "unhealthy": ({"halt": Part(halt(healthy=False, detail="degraded"))}, BROKER, "degraded"),
     "errors": ({"halt": Part(halt(errors_5m=4, feed_age_s=None))}, BROKER, "4 API errors"),
     "no gateway": ({"halt": unread("refused")}, BROKER, "could not be asked: refused"),
+    "no gateway configured": ({"halt": unread(NO_GATEWAY)}, Classification.OTHER, ""),
     "title": ({"incident": Part(row(title="Ledger mismatch of BTC"))}, RECON, "its title"),
     "title of security": (
         {"incident": Part(row(title="Unattributed trip"))},
@@ -67,6 +68,11 @@ def test_what_was_measured_outweighs_words_and_what_speaks_against_is_kept() -> 
     assert found.classification is RECON
     assert [each.classification for each in found.against] == [DATA]
     assert found.unread == ("recent changes",)
+
+
+def test_a_gateway_that_nobody_configured_is_unread_all_the_same() -> None:
+    found = suggest(page(halt=unread(NO_GATEWAY), incident=Part(row(title="bars are missing"))))
+    assert found.classification is DATA and not found.against and found.unread == ("gateway",)
 
 
 def test_words_begin_words() -> None:

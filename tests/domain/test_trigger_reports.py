@@ -64,13 +64,20 @@ def test_any_report_comes_back(value: float | None, samples: int, subject: str, 
     assert dataclasses.replace(found, subject=subject) == report
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e31, -1e31, 1e299])
 def test_what_json_has_no_word_for_is_left_out(number: float) -> None:
     """One rule's infinity must not cost the publication of all."""
     evidence = (SampleRef("o-1", NOW, number), SampleRef("o-2", NOW, 3.0))
     found = through_json(dataclasses.replace(REPORT, value=number, breach_in_s=number, evidence=evidence))
     assert found.value is found.breach_in_s is None
     assert found.evidence == evidence[1:]
+
+
+def test_the_longest_number_is_short_enough_for_its_readers() -> None:
+    """`jsonb` writes 1e28 out in digits, and the desk takes 30 characters for a whole number."""
+    report = dataclasses.replace(REPORT, value=-1e28, breach_in_s=1e28)
+    assert through_json(report) == report
+    assert max(len(f"{report.value:.0f}"), len(f"{report.breach_in_s:.0f}")) <= 30
 
 
 def test_text_of_a_report_cannot_act_on_the_terminal() -> None:  # I26

@@ -6,11 +6,13 @@ import signal
 
 import pytest
 
+from cockpit.authority.service import running_authority
 from cockpit.domain.breakers import EXECUTION, BreakerId
 from cockpit.domain.reconciliation import breach_id
+from cockpit.domain.states import State
 from cockpit.guard.latching import RULE
 from tests.authority.desk import until
-from tests.guard.plant import counters, desk, fired, firings, report, running_guard
+from tests.guard.plant import becomes, counters, desk, fired, firings, report, running_guard
 from tests.guard.test_acting import acts, guard_process
 from tests.stores.test_reconciliation_store import add, raw
 from tests.trading_platform import Platform
@@ -79,6 +81,24 @@ async def test_the_third_mismatch_latches_and_is_told(platform: Platform) -> Non
     assert (incident["breaker_id"], incident["breakers"]) == (BTC, ["instrument:BTC-USD"])
     assert incident["title"].startswith("BTC-USD: Order reconciliation is breached: 3 mismatches in a row")
     assert page["incident_id"] == incident["incident_id"]
+
+
+async def test_a_latch_opens_one_incident_though_an_authority_records_its_trip(platform: Platform) -> None:
+    async with running_authority(platform.settings), running_guard(platform.settings):
+        await becomes(platform, BTC, State.CLOSED)
+        await add(platform, "mmm")
+        await fired(platform, RULE)
+        await becomes(platform, BTC, State.OPEN)
+        async with platform.connection() as owner:
+
+            async def audited() -> bool:
+                query = "SELECT count(*) FROM audit_log WHERE target = $1 AND action = 'CIRCUIT_BREAKER_TRIP'"
+                return bool(await owner.fetchval(query, BTC) == 1)
+
+            await until(audited)
+            found = await owner.fetch("SELECT source FROM incidents WHERE breaker_id = $1", BTC)
+            assert [row["source"] for row in found] == ["guard"]
+            assert await owner.fetchval("SELECT count(*) FROM outbox") == 1
 
 
 async def test_a_restart_and_a_takeover_latch_nothing_twice(platform: Platform) -> None:  # F7, I8

@@ -20,7 +20,7 @@ from cockpit.demo.orders import Side, new_order
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.desk import RequestRow
-from cockpit.domain.documents import rfc3339
+from cockpit.domain.documents import Reading, rfc3339
 from cockpit.domain.kill import Ack
 from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.states import State
@@ -88,12 +88,22 @@ class Ground:
                 raise Refused(Code.STORE, "Redis is unreachable: cut off by the test.")
             return await acks.of_global()
 
+        async def standing() -> Reading:
+            if self.redis_down:
+                raise Refused(Code.STORE, "Redis is unreachable: cut off by the test.")
+            redis = self.platform.redis_store(login)
+            try:
+                return (await redis.snapshot()).readings[GLOBAL]
+            finally:
+                await redis.close()
+
         folder = self.folder / bastion
         return KillPorts(
             trips=TripPorts(by_redis, by_postgres, Spool(folder / "spool"), 5.0),
             sign=sign,
             gateway=gateway or self.trading.gateway,
             acks=acknowledged,
+            standing=standing,
             inbox=_Inbox(self, store),
             journal=KillJournal(folder / "kill"),
             gateways=self.gateways,

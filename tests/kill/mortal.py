@@ -82,6 +82,7 @@ def mortal_ports(ports: KillPorts, life: Life) -> KillPorts:
         trips=trips,
         gateway=Mortal(ports.gateway, life),
         acks=mortal(ports.acks, life),
+        standing=mortal(ports.standing, life),
         inbox=Mortal(ports.inbox, life),
         journal=Mortal(ports.journal, life),  # type: ignore[arg-type]
     )

@@ -7,12 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from cockpit.domain.breakers import GLOBAL
-from cockpit.domain.kill import Ack, Held, OpenOrder, Step, StepOutcome, Verdict
+from cockpit.domain.documents import Reading
+from cockpit.domain.kill import Ack, Held, OpenOrder, Step, StepOutcome, Tripped, Verdict
 from cockpit.domain.kill_records import facts_of, finished
+from cockpit.domain.refusals import Code, Refused
+from cockpit.domain.states import State
 from cockpit.operations.kill import KillSwitch
 from cockpit.operations.kill_reports import send_waiting
 from cockpit.operations.kill_venue import read_venue
@@ -166,6 +170,68 @@ async def test_postgres_away_the_record_follows(ground: Ground) -> None:  # F8
     await until(recorded)
     (row,) = (await (await ground.desk.store("admin1")).snapshot()).kills
     assert finished(row.steps)
+
+
+async def test_what_was_resumed_since_is_tripped_again(ground: Ground) -> None:  # I14, I15
+    for login in ("admin1", "admin2"):
+        await ground.load()
+        epoch = await ground.desk.epoch(GLOBAL)
+        facts, now = (Tripped(epoch),), datetime.now(UTC)
+        if login == "admin1":
+            assert await ground.desk.state(GLOBAL) is State.CLOSED  # at this very epoch
+        else:  # by another server's word
+            facts = (Tripped(replace(epoch, run_id="gone")),)
+        ports = ground.ports_of(login)
+        switch = await ran(KillSwitch.resume(ports, login, str(uuid4()), facts, now, QUICK))
+        assert switch.trip_outcome is not None and switch.report.flat, switch.report.line
+        assert await ground.desk.state(GLOBAL) is State.OPEN
+        assert (await ground.desk.epoch(GLOBAL)).counter > epoch.counter
+    standing = await ground.desk.epoch(GLOBAL)
+    again = KillSwitch.resume(ports, login, str(uuid4()), (Tripped(standing),), now, QUICK)
+    assert (await ran(again)).report.flat and await ground.desk.epoch(GLOBAL) == standing
+
+
+async def test_flat_needs_global_open_at_the_end(ground: Ground) -> None:  # I15
+    """What is resumed while it runs is tripped again; what cannot be read is not FLAT."""
+    said: list[Any] = []
+    ports = ground.ports_of()
+
+    async def closed_once() -> Reading:
+        found = await ports.standing()
+        said.append(found)
+        return replace(found, state=State.CLOSED) if len(said) == 1 else found
+
+    before = (await ground.desk.epoch(GLOBAL)).counter
+    begun = KillSwitch.begin(replace(ports, standing=closed_once), "admin1", NOTES, datetime.now(UTC), QUICK)
+    assert (await ran(begun)).report.flat and len(said) > 1
+    assert (await ground.desk.epoch(GLOBAL)).counter == before + 2
+
+    async def unreadable() -> Reading:
+        raise Refused(Code.STORE, "Redis is unreachable: cut off by the test.")
+
+    blind = replace(ports, standing=unreadable)
+    switch = await ran(KillSwitch.begin(blind, "admin1", NOTES, datetime.now(UTC), BRIEF))
+    assert switch.report.verdict is Verdict.UNPROVED
+    assert switch.report.unproved == ("global could not be read as OPEN after the venue was read",)
+
+
+async def test_a_refused_step_waits(ground: Ground) -> None:  # I17
+    ports = ground.ports_of()
+
+    class Revoked:
+        async def identity(self) -> Any:
+            return await ports.inbox.identity()
+
+        async def submit(self, signed: Any, request_id: str) -> None:
+            raise Refused(Code.REVOKED, "The login has been revoked.")
+
+    revoked = replace(ports, inbox=Revoked())
+    switch = await ran(KillSwitch.begin(revoked, "admin1", NOTES, datetime.now(UTC), QUICK))
+    assert any("Postgres refuses a step" in note for note in switch.notes)
+    assert any("not in the audit log yet" in note for note in switch.notes)
+    kept = len(ports.journal.waiting("admin1"))
+    assert kept >= 5 and await send_waiting("admin1", Revoked(), ports.journal) == (0, kept)
+    assert await send_waiting("admin1", ports.inbox, ports.journal) == (kept, 0)
 
 
 async def test_where_no_store_vouches_nothing_is_cancelled(ground: Ground) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from uuid import uuid4
 
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.kill import Step, StepOutcome, Verdict
+from cockpit.operations.kill_journal import WaitingStep
+from cockpit.operations.kill_ports import Pace
+from tests.authority.desk import NOTES
 from tests.kill.ground import BRIEF, Ground, ran, until
 
 
@@ -89,3 +94,34 @@ async def test_a_closed_market_leaves_residuals(ground: Ground) -> None:  # F12
     assert report.state(Step.TRIP).outcome is StepOutcome.DONE
     assert (await ground.desk.epoch(GLOBAL)).counter >= 2
     await ground.trading.gateway.heal()
+
+
+async def test_it_is_on_record_before_any_gateway_has_acknowledged(ground: Ground) -> None:  # I17
+    """Also where the event of its trip is gone, and older steps still wait here."""
+    ground.gateways = ("plant", "nobody")
+    ports = ground.ports_of()
+    old = str(uuid4())
+    command = await ground.desk.command(Kind.KILL_STEP, GLOBAL, "admin1", target="{}", checked=())
+    signed, _ = ports.sign(command)
+    ports.journal.begin(old, "admin1", NOTES, command.requested_at, signed)
+    for _ in range(3):
+        ports.journal.step(WaitingStep(old, str(uuid4()), "admin1", signed))
+    switch = ground.begin(pace=Pace(acks=6.0, pause=0.02, limit=7.0, passes=1))
+    running = asyncio.create_task(ran(switch))
+    try:
+
+        async def tripped() -> bool:
+            return switch.report.epoch is not None
+
+        await until(tripped)
+
+        async def reported() -> bool:
+            return "trip" in await steps_of(ground, switch.kill_id)
+
+        await until(reported, 2.0)
+        assert await kill_row(ground, switch.kill_id) is not None
+        assert switch.report.state(Step.ACKNOWLEDGED).outcome is None
+        assert switch.report.state(Step.CANCEL).outcome is None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -199,6 +199,7 @@ async def test_what_is_away_is_said_and_the_rest_shows(bench: Bench) -> None:  #
     assert page.incident.value is not None
     page = await bench.page(gateway=None)
     assert page.halt.fault == "no gateway_url is set"
+    assert not [each for each in page.suggestion.evidence if "gateway" in each.text]
 
 
 @pytest.mark.parametrize("incident_id", ["nonsense", "00000000-0000-0000-0000-000000000000"])

@@ -21,6 +21,7 @@ ENTRY_POINTS = {
     "exporter",
     "guard",
     "objectives",
+    "pager",
 }
 
 

@@ -178,5 +178,3 @@ def test_no_receiver_shows_its_secrets(receiver: Receiver) -> None:
     message = receiver.message(PAGE, NOW)
     assert "s3cr3t" not in repr(message)
     assert KEY not in repr(message)
-    assert "s3cr3t-token" in message.secrets
-    assert (KEY in message.secrets) == isinstance(receiver, PagerDuty)

@@ -31,8 +31,12 @@ class Cockpit:
 
     async def type(self, text: str) -> None:
         """Text as a terminal sends it, in one burst: the pilot waits 50 ms and more after each key."""
-        for char in text:
-            self.app.post_message(events.Key("space" if char == " " else char, char))
+        await self.burst(*text)
+
+    async def burst(self, *keys: str) -> None:
+        """Texts and keys (`tab`, `ctrl+s`), all sent before the first of them is looked at."""
+        for key in keys:
+            self.app.post_message(events.Key("space" if key == " " else key, key if len(key) == 1 else None))
         await self.pilot.pause()
 
     def text(self) -> str:
@@ -59,6 +63,15 @@ class Cockpit:
 
     async def shows(self, *texts: str, timeout_s: float = 10.0) -> None:
         await self.until(lambda: all(text in self.text() for text in texts), timeout_s)
+
+    async def shows_wide(self, *texts: str) -> None:
+        """The same texts stand on a screen of 120×40 too; then it is 80×24 again."""
+        await self.pilot.resize_terminal(120, 40)
+        await self.until(lambda: self.app.screen.size.width == 120)
+        await self.shows(*texts)
+        assert all(view.region.right <= 120 for view in self.app.screen.query(LineView))
+        await self.pilot.resize_terminal(80, 24)
+        await self.until(lambda: self.app.screen.size.width == 80)
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
+from cockpit.asking import is_dialog
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.modes import Mode
@@ -85,9 +86,7 @@ async def open_page(screen: Cockpit) -> None:
     await screen.until(lambda: isinstance(screen.app.screen, FirstMinutesPage) and bool(whole(screen)))
 
 
-async def test_it_answers_the_triage_list_and_ticks_itself(
-    halls: Desk, authority: Authority, size: tuple[int, int]
-) -> None:
+async def test_it_answers_the_triage_list_and_ticks_itself(halls: Desk, authority: Authority) -> None:
     await write(halls.platform, "settlement lags, ledger behind", "P1", 60, breaker_id=BTC,
                 classification="reconciliation")  # fmt: skip
     async with halls.platform.connection() as owner:
@@ -96,9 +95,10 @@ async def test_it_answers_the_triage_list_and_ticks_itself(
             " engine_seq, ledger_seq) VALUES ('ledger', 'BTC-USD', clock_timestamp(), clock_timestamp(),"
             """ 'mismatch', '[{"id": "o-17", "venue": "1.5", "books": "1.4"}]', 120, 100)"""
         )
-    async with cockpit(halls.platform, size=size) as screen:
+    async with cockpit(halls.platform) as screen:
         await open_page(screen)
-        await screen.shows("FIRST FIVE MINUTES", "gateway  ✓", "order-success BREACHED (critical)", "next")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("FIRST FIVE MINUTES", "gateway  ✓", "order-success BREACHED (critical)", "next")
         await screen.until(lambda: "✗ ledger: BTC-USD 1 differ · ledger 20 behind" in whole(screen))
         lines = screen.top().splitlines()
         order = ["gateway", "halted", "last SLO", "ack", "recon", "quality", "changes", "class", "next"]
@@ -229,3 +229,26 @@ async def test_what_files_and_notes_say_never_acts(halls: Desk, platform: Platfo
                 assert drawn.isprintable(), ascii(drawn)
                 assert cells == wanted, ascii(drawn)
         assert screen.app.is_running
+
+
+async def test_another_playbook_comes_into_view_and_a_step_names_itself(
+    halls: Desk, authority: Authority
+) -> None:
+    """At 80×24 the playbook begins below the screen: what `p` and a digit do is said where one looks."""
+    await write(halls.platform, "ledger invariant broken, split brain", "P0", 60, breaker_id=BTC,
+                classification="reconciliation")  # fmt: skip
+    async with cockpit(halls.platform, "admin1") as screen:
+        await open_page(screen)
+        await screen.until(lambda: page(screen).page is not None)
+        first = page(screen).playbook
+        await screen.press("p")
+        found = page(screen).playbook
+        assert found is not None and found is not first
+        await screen.shows("PLAYBOOK", "playbook 2 of ")
+        assert any("PLAYBOOK" in line and found.title[:20] in line for line in screen.top().splitlines())
+        title = found.title[:20]
+        await screen.press("1")
+        await screen.until(lambda: is_dialog(screen.app.screen))
+        await screen.shows(f"step 1 of {title}")
+        for view in screen.app.screen.query("#buttons, #foot"):
+            assert view.region.bottom <= 23

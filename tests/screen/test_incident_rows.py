@@ -79,15 +79,15 @@ def shown(found: object, cells: int = 79, **changes: object) -> str:
 @pytest.mark.parametrize(
     ("incident", "words", "style"),
     [
-        (row("P0", 30), "ack in 4:30", "warn"),
-        (row("P1", 60), "ack in 14:00", ""),
-        (row("P1", 899), "ack in 0:01", "warn"),
+        (row("P0", 30), "ack in 4 min 30 s", "warn"),
+        (row("P1", 60), "ack in 14 min 0 s", ""),
+        (row("P1", 899), "ack in 1 s", "warn"),
         (row("P1", 900), "overdue 0 s", "bad"),
         (row("P0", 480), "overdue 3 min", "bad"),
         (row("P2", 60), "ack in 59 min", ""),
         (row("P3", 60), "ack in 2 d", ""),  # a Saturday: Monday at 17:00
         (acked(30), "by admin1", "dim"),
-        (acked(1_560), "lapses 4:00", "warn"),
+        (acked(1_560), "lapses 4 min 0 s", "warn"),
         (acked(1_800), "ack LAPSES", "bad"),
         (acked(1_800, last_event_at=ago(10)), "by admin1", "dim"),
         (acked(9_000, "P2"), "by admin1", "dim"),  # only critical ones lapse
@@ -364,7 +364,7 @@ def test_who_was_told_the_items_and_the_timeline() -> None:
 
 def test_a_deadline_passes_between_two_readings() -> None:
     made = page(story=story(row(seconds=899), events=()))
-    for monotonic, words in ((100.2, "team         due in 0:00"), (104.0, "team         OVERDUE 3 s")):
+    for monotonic, words in ((100.2, "team         due in 0 s"), (104.0, "team         OVERDUE 3 s")):
         entries = page_entries(replace(board(), monotonic=monotonic), made, BOOK, 79)
         assert words in said([each.line for each in entries])
 

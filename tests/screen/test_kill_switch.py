@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 
+from backends.signing import sign_command
+from cockpit.cli.killing import journal_of
 from cockpit.domain.breakers import GLOBAL, Scope, switch_of
-from cockpit.domain.commands import Kind
-from cockpit.domain.desk import KillRow, KillStepRow
+from cockpit.domain.commands import Command, Kind
+from cockpit.domain.desk import AuditRow, KillRow, KillStepRow, Paging
 from cockpit.domain.documents import Epoch
-from cockpit.domain.kill import KillProgress, KillReport, Residual, Step, StepOutcome, StepState
+from cockpit.domain.kill import (
+    KILL_TARGET,
+    Acted,
+    KillProgress,
+    KillReport,
+    Residual,
+    Step,
+    StepOutcome,
+    StepState,
+    Tripped,
+)
 from cockpit.domain.states import State
 from tests.authority.desk import NOTES
 from tests.kill.ground import Ground, ground_on, rest
 from tests.screen.conftest import Cockpit, cockpit
 from tests.screen.objective_boards import desk as some_desk
+from tests.screen.test_modes import with_switches
 from tests.screen.test_rows import NOW
 from tests.screen.test_rows import board as some_board
+from tests.screen.test_stores_down import without
 from tests.screen.test_text_from_outside import HOSTILE
 from tests.trading_platform import Platform
 from widgets.banner import banner
+from widgets.event_rows import audit_line
 from widgets.header import header
 from widgets.kill_dialogs import KillDialog, KillView, ReviewDialog, UnfinishedDialog
+from widgets.kill_modes import freed_by, refusing_lines
 from widgets.kill_words import report_lines, row_lines
 from widgets.left_behind import left_behind
-from widgets.line import text_of
+from widgets.line import text_of, width
+from widgets.mode_dialog import ModeDialog
 from widgets.pick_dialogs import ApproveDialog
 from widgets.views import AskDialog
 
@@ -54,26 +72,45 @@ def focus(screen: Cockpit) -> str | None:
 
 
 async def begin(screen: Cockpit) -> None:
-    """From the panel to the running kill switch."""
-    await screen.press("ctrl+k")
-    await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and screen.app.screen.ready)
-    assert focus(screen) == "cancel"
-    await screen.press("tab")
-    await screen.type(WHY)
-    await screen.press("tab")
-    await screen.type("KILL")
-    await screen.shows("ctrl+s halts everything, cancels and flattens NOW")
-    await screen.press("ctrl+s")
+    """From the panel to the running kill switch, all of it in one burst."""
+    await screen.burst("ctrl+k", "tab", *WHY, "tab", *"KILL", "ctrl+s")
+    await screen.until(lambda: isinstance(screen.app.screen, KillView))
 
 
-async def test_from_the_key_to_flat_and_through_its_review(ground: Ground, size: tuple[int, int]) -> None:
+async def test_keys_in_one_burst_go_where_they_were_typed(platform: Platform) -> None:
+    """A key that leaves a field has left it before the next one is looked at, in dialogs of two fields."""
+    await platform.open_for_trading(*platform.catalogue.everything)
+    async with cockpit(platform, "admin1") as screen:
+        await screen.shows("safety-admin", "● ALL TRADING")
+        await screen.burst("ctrl+k", "tab", *WHY, "tab", *"KIL", "shift+tab", *"!", "enter", "L", "backspace")
+        await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and focus(screen) == "typed")
+        dialog = screen.app.screen
+        assert isinstance(dialog, KillDialog)
+        await screen.until(lambda: (dialog.typed("notes"), dialog.typed("typed")) == (f"{WHY}!", "KIL"))
+        await screen.shows("2 no gateway is registered: it cannot be proved FLAT")
+        await screen.burst("L")
+        await screen.shows("ctrl+s halts everything, cancels and flattens NOW")
+        await screen.burst("tab", "x", "escape", "escape", "j")
+        await screen.until(lambda: screen.app.screen is not dialog)
+        assert not journal_of(platform.settings).all() and "● ALL TRADING" in screen.text()
+        screen.app.screen.rows.select("instrument:BTC-USD")
+        await screen.burst("m", "j", "enter", *"OPS-7", "tab", *WHY, "shift+tab", "7")
+        await screen.until(lambda: isinstance(screen.app.screen, ModeDialog) and focus(screen) == "ticket")
+        mode = screen.app.screen
+        assert isinstance(mode, ModeDialog)
+        await screen.until(lambda: (mode.typed("ticket"), mode.typed("notes")) == ("OPS-77", WHY))
+
+
+async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> None:
     """Typed, run, proved FLAT, reviewed by one safety-admin, approved by another."""
     await ground.load()
-    async with cockpit(ground.platform, "admin1", size) as screen:
+    async with cockpit(ground.platform, "admin1") as screen:
         await screen.shows("safety-admin", "● ALL TRADING")
         await screen.press("ctrl+k")
         await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and screen.app.screen.ready)
-        await screen.shows("1 trips global", "enforce it: plant", "open orders", "4 positions, exposure")
+        assert focus(screen) == "cancel"
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("1 trips global", "enforce it: plant", "open orders", "4 positions, exposure")
         await screen.press("ctrl+s")
         assert "not yet: notes have 0 characters" in screen.top()
         await screen.press("tab")
@@ -85,13 +122,14 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground, size:
         assert "NOTHING HALTED. esc again leaves" in screen.top()
         await screen.press("escape")
         await begin(screen)
-        await screen.until(lambda: isinstance(screen.app.screen, KillView))
-        await screen.shows(
-            "✓ 1 trip global", "✓ 2 gateways enforce it", "FLAT: no open order and no position"
-        )
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("✓ 1 trip global", "✓ 2 gateways enforce it", "FLAT: no open order and no position")
+        await screen.shows("r writes its review")
+        assert screen.top().count("no open order and no position") == 1
         assert not ground.plant.venue.resting
         await screen.shows("KILL REVIEW", "KILL SWITCH of")
         await screen.press("escape", "h")
+        await screen.shows("verify: flat by admin1")
         await screen.shows("the kill switch of", "has no approved review yet")
         await screen.press("ctrl+k", "r")
         await screen.until(lambda: isinstance(screen.app.screen, ReviewDialog) and screen.app.screen.ready)
@@ -100,11 +138,12 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground, size:
         await screen.type(FINDINGS)
         await screen.press("ctrl+s")
         await screen.shows("waits for a second person's approval: the review of the kill switch")
-    async with cockpit(ground.platform, "admin2", size) as screen:
+    async with cockpit(ground.platform, "admin2") as screen:
         await screen.shows("REVIEW AWAITS A SECOND SAFETY-ADMIN")
         await screen.press("A")
         await screen.until(lambda: isinstance(screen.app.screen, ApproveDialog) and screen.app.screen.ready)
-        await screen.shows("REVIEW OF THE KILL SWITCH", "reported FLAT", FINDINGS, "covers this review")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("REVIEW OF THE KILL SWITCH", "reported FLAT", FINDINGS, "covers this review")
         await screen.press("ctrl+s")
         await screen.until(lambda: "KILL" not in screen.text().split("\n")[0])
         await screen.until(lambda: screen.app.board.desk is not None and not screen.app.board.desk.kills)
@@ -121,8 +160,12 @@ async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> N
     order = rest(ground, "BTC-USD", next(iter(ground.plant.venue.resting.values())).side)
     async with cockpit(ground.platform, "admin1") as screen:
         await screen.shows("HALTED by hard_halt:BTC-USD")
+        await screen.press("ctrl+k")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("NOT FLATTENED, their mode refuses it: BTC-USD HARD_HALT · 1 position of")
+            await shows("and no cancel passes a HARD_HALT: ", "trapped", "[▸Cancel ]")
+        await screen.press("escape")
         await begin(screen)
-        await screen.until(lambda: isinstance(screen.app.screen, KillView))
         await screen.press("escape")
         assert not isinstance(screen.app.screen, KillView)
         await screen.shows("KILL RUNNING", "KILL SWITCH RUNNING HERE")
@@ -134,6 +177,7 @@ async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> N
             "LEFT AT THE VENUE, each with the reason", order, "HARD_HALT", "NOT FLAT", timeout_s=40
         )
         await screen.shows("g goes on", "KILL UNFINISHED", timeout_s=40)
+        await screen.shows("kept by its mode: BTC-USD HARD_HALT")
         assert "FLAT: no open" not in screen.text()
         assert await ground.desk.state(GLOBAL) is State.OPEN
         await ground.desk.trip(cancels, "admin1")
@@ -143,26 +187,25 @@ async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> N
         await screen.shows("FLAT: no open order and no position", timeout_s=40)
 
 
-async def test_what_another_cockpit_left_is_shown_and_gone_on_with(
-    ground: Ground, size: tuple[int, int]
-) -> None:
+async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Ground) -> None:
     """One died after its trip: its banner stands on every screen, and Go on ends it under its own id."""
     await ground.load()
     switch = ground.begin("admin1")
     running = switch.run()
     await anext(running)
     await running.aclose()  # type: ignore[attr-defined]
-    async with cockpit(ground.platform, "operator1", size) as looks_on:
+    async with cockpit(ground.platform, "operator1") as looks_on:
         await looks_on.shows("KILL UNFINISHED", "KILL SWITCH UNFINISHED: begun")
         await looks_on.press("ctrl+k")
         await looks_on.shows("kill switch: operator1 (operator-act) lacks KILL_SWITCH on global")
-    async with cockpit(ground.platform, "admin2", size) as screen:
+    async with cockpit(ground.platform, "admin2") as screen:
         await screen.shows("KILL SWITCH UNFINISHED", "by admin1")
         await screen.press("ctrl+k")
         await screen.until(
             lambda: isinstance(screen.app.screen, UnfinishedDialog) and screen.app.screen.ready
         )
-        await screen.shows("✓ 1 trip global", NOTES, "NOT FLAT as far as was reported")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("✓ 1 trip global", NOTES, "NOT FLAT as far as was reported")
         assert focus(screen) == "cancel"
         await screen.press("up", "up", "enter")
         await screen.until(lambda: isinstance(screen.app.screen, KillView))
@@ -173,6 +216,39 @@ async def test_what_another_cockpit_left_is_shown_and_gone_on_with(
         denied = "SELECT count(*) FROM audit_log WHERE user_id = 'operator1' AND action LIKE '%DENIED%'"
         assert await owner.fetchval(denied) == 1
         assert await owner.fetchval("SELECT count(*) FROM kill_switches") == 1
+
+
+async def test_without_postgres_this_machines_journal_says_what_is_unfinished(platform: Platform) -> None:
+    """F8: nothing crashes, the banner names it, and ctrl+k offers to go on with it, and only with that."""
+    kill_id, begun = str(uuid4()), datetime.now(UTC)
+    command = Command(Kind.TRIP, kill_id, GLOBAL, "admin1", begun, notes=WHY, target=KILL_TARGET)
+    journal = journal_of(platform.settings)
+    for each, over in ((str(uuid4()), True), (kill_id, False)):
+        journal.begin(each, "admin1", WHY, begun, sign_command(command, platform.keys["admin1"]))
+        journal.fact(each, Tripped(Epoch("0" * 40, 7)))
+        journal.fact(each, Acted(Step.CANCEL, 1, False, why="no answer"))
+        if over:
+            journal.over(each)
+    async with cockpit(without(platform, redis=False, postgres=True, login="admin1"), "admin1") as screen:
+        await screen.shows("KILL UNFINISHED", "KILL SWITCH UNFINISHED: begun")
+        await screen.shows_wide("KILL SWITCH UNFINISHED: begun", "by admin1", "by this machine's journal")
+        assert [row.kill_id for row in screen.app.board.kills_kept] == [kill_id]
+        await screen.press("ctrl+k")
+        await screen.until(
+            lambda: isinstance(screen.app.screen, UnfinishedDialog) and screen.app.screen.ready
+        )
+        dialog = screen.app.screen
+        assert isinstance(dialog, UnfinishedDialog) and dialog.kill_id == kill_id
+        assert focus(screen) == "cancel"
+        await screen.shows("epoch 7", WHY, "✗ 3 cancel all orders", "no answer", "Going on cancels")
+        await screen.press("up", "enter")
+        await screen.until(lambda: isinstance(screen.app.screen, ReviewDialog) and screen.app.screen.ready)
+        await screen.press("ctrl+s")
+        assert "not yet: " in screen.top() and "Postgres" in screen.top()
+        await screen.press("escape", "ctrl+k", "up", "up", "enter")
+        await screen.until(lambda: screen.app.board.kill is not None)
+        assert screen.app.board.kill is not None
+        assert screen.app.board.kill.report.kill_id == kill_id
 
 
 # -- pure words --
@@ -225,6 +301,54 @@ def test_what_was_reported_flat_is_told_as_a_report() -> None:  # I15, I25
     later = kill_row(("verify", "flat"), ("verify", "residual"))
     said = "\n".join(text_of(each) for each in row_lines(shown, later, 78))
     assert "NOT FLAT as far as was reported" in said
+
+
+@pytest.mark.parametrize("cells", [80, 120])
+def test_whatever_else_is_wrong_the_header_fits_and_keeps_login_and_age(cells: int) -> None:  # I25
+    dead = Paging(95.0, False, ("webhook",), 2, 0)
+    desk_ = replace(some_desk(), kills=(kill_row(),), paging=dead, monotonic=100.2)
+    for login in ("admin1", "a-login-with-a-long-name"):
+        for moment, age in ((100.2, "live"), (400.0, "STALE 5 min")):
+            shown = replace(with_switches("withdrawals"), login=login, desk=desk_, monotonic=moment)
+            found = header(shown, cells)
+            assert width(found) == cells
+            assert login[:9] in text_of(found) and text_of(found).endswith(f" {age} ")
+            assert "KILL UNFINISHED" in text_of(found)
+
+
+@pytest.mark.parametrize(
+    ("switches", "said", "traps"),
+    [
+        ((), "", False),
+        (("cancel_only:BTC-USD",), "BTC-USD CANCEL_ONLY", False),
+        (("soft_halt:BTC-USD",), "BTC-USD SOFT_HALT", False),
+        (("latch:BTC-USD",), "", False),
+        (("hard_halt:ETH-USD", "soft_halt:BTC-USD"), "ETH-USD HARD_HALT, BTC-USD SOFT_HALT", True),
+    ],
+)
+def test_what_a_mode_keeps_from_the_kill_switch_is_said(
+    switches: tuple[str, ...], said: str, traps: bool
+) -> None:
+    shown = with_switches(*switches)
+    words = " ".join(text_of(each) for each in refusing_lines(shown, 200))
+    assert (said in words) if said else not words
+    assert ("HARD_HALT: resting orders, how many: unknown, trapped" in words) is traps
+    left = report(Residual("BTC-USD", Decimal("1"), "refused"))
+    advice = " ".join(text_of(each) for each in freed_by(shown, left, 200))
+    assert ("kept by its mode: BTC-USD" in advice) is ("BTC-USD" in said)
+    assert "ETH-USD" not in advice
+    unread = replace(shown, breakers=None)
+    assert "symbol modes unread" in text_of(refusing_lines(unread, 200)[0])
+
+
+def test_a_step_among_the_events_names_itself_and_its_outcome() -> None:
+    details = '{"kill_id":"k","step":"flatten","outcome":"residual","details":"{}"}'
+    row = AuditRow(
+        9, "e", NOW, "KILL_SWITCH_STEP", "admin1", "safety-admin", "global", details, None, None, ""
+    )
+    assert "kill switch      flatten: residual by admin1" in text_of(audit_line(row))
+    assert "flatten: residual by admin1" in text_of(audit_line(row, exact=True))
+    assert "see its details by admin1" in text_of(audit_line(replace(row, details=details[:40])))
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -55,29 +55,27 @@ async def open_mode(screen: Cockpit) -> ModeDialog:
     return dialog
 
 
-async def fill(screen: Cockpit, *keys: str) -> None:
-    """Ticket and notes, from the field that has the focus."""
-    for text, key in (("OPS-77", "enter"), (WHY, keys[0] if keys else "ctrl+s")):
-        await screen.type(text)
-        await screen.press(key)
+async def fill(screen: Cockpit) -> None:
+    """Ticket and notes, from the field that has the focus, in one burst."""
+    await screen.burst(*"OPS-77", "enter", *WHY, "ctrl+s")
 
 
-async def test_a_tightening_is_set_at_once_and_loosened_step_by_step(
-    ground: Ground, size: tuple[int, int]
-) -> None:
+async def test_a_tightening_is_set_at_once_and_loosened_step_by_step(ground: Ground) -> None:
     """HARD_HALT with its warning; then CANCEL_ONLY first, then NORMAL, through the authority."""
     hard, cancels = (switch_of(scope, "BTC-USD") for scope in (Scope.HARD_HALT, Scope.CANCEL_ONLY))
     await ground.load()
-    async with cockpit(ground.platform, "operator1", size) as screen:
+    async with cockpit(ground.platform, "operator1") as screen:
         await screen.shows("operator-act", "● ALL TRADING")
         await open_mode(screen)
         assert focus(screen) == "modes"
         await screen.press("ctrl+s")
         assert "not yet: NORMAL is its mode now" in screen.top()
         await screen.press("j", "j", "j", "enter")
-        await screen.shows("HARD_HALT traps resting orders", "resting order")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("HARD_HALT traps resting orders", "resting order")
         await fill(screen)
-        await screen.shows("■ OPEN · HARD_HALT", "HALTED by hard_halt:BTC-USD")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("■ OPEN · HARD_HALT", "HALTED by hard_halt:BTC-USD")
         await ground.desk.becomes(hard, State.OPEN)
         await open_mode(screen)
         assert focus(screen) == "cancel"
@@ -133,7 +131,7 @@ async def test_cancel_all_asks_first_and_shows_what_the_venue_says(ground: Groun
         await screen.press("x")
         await screen.shows("cancel all: put the cursor on an instrument")
         screen.app.screen.rows.select(BTC)
-        await screen.press("x")
+        await screen.press("ctrl+l", "x")  # a key with ctrl ends what was refused
         await screen.until(lambda: isinstance(screen.app.screen, CancelAllDialog))
         await screen.shows("of BTC-USD at the venue", "[▸Cancel ]")
         assert order in ground.plant.venue.resting

@@ -61,17 +61,18 @@ async def trip(screen: Cockpit) -> None:
 
 
 async def test_a_trip_is_verified_only_once_its_page_is_delivered(
-    desk: Desk, authority: Authority, receiver: Receiver, size: tuple[int, int]
+    desk: Desk, authority: Authority, receiver: Receiver
 ) -> None:  # I25
     """The receiver fails first: no tick, the tries and the error; then it takes the page, and is named."""
     receiver.default = answers("503 Busy")
     settings = paged(desk.platform, webhook_url=receiver.url, min_severity="warning")
-    async with cockpit(desk.platform, size=size) as screen:
+    async with cockpit(desk.platform) as screen:
         await screen.shows("operator-act", "● ALL TRADING")
         await trip(screen)
         await screen.shows("○ page delivered", "no pager has ever run here")
         async with paging(settings):
-            await screen.shows("✗ page delivered", "waiting for webhook", "503")
+            for shows in (screen.shows, screen.shows_wide):
+                await shows("✗ page delivered", "waiting for webhook", "503")
             assert "✓ page delivered" not in screen.top()
             await screen.press("escape")
             await screen.shows("NOT DELIVERED: P2 to webhook", "503")

@@ -83,9 +83,8 @@ def row(screen: Cockpit, *words: str) -> str:
     return next(line for line in screen.top().splitlines() if all(word in line for word in words))
 
 
-async def test_each_kind_says_how_it_stands_and_unknown_is_never_clean(
-    platform: Platform, size: tuple[int, int]
-) -> None:  # I4, I25
+async def test_each_kind_says_how_it_stands_and_unknown_is_never_clean(platform: Platform) -> None:
+    """I4, I25; and a reading that fails is stale and says so."""
     differs = [{"id": "o-77", "venue": "1.50000001", "books": "1.4"}]
     for ago_s in (30, 20, 10):
         await ran(platform, "order", "BTC-USD", "mismatch", ago_s, differs)
@@ -94,9 +93,12 @@ async def test_each_kind_says_how_it_stands_and_unknown_is_never_clean(
     await ran(platform, "position", "ETH-USD", "unknown", 5)
     await ran(platform, "position", "SOL-USD", "clean", 4_000)
     await platform.open_for_trading(*platform.catalogue.everything)
-    async with cockpit(platform, size=size) as screen:
+    async with cockpit(platform) as screen:
         shown = await panel(screen)
-        await screen.shows("1 BREACHED", "1 UNKNOWN", "1 STALE")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows(
+                "1 BREACHED", "1 UNKNOWN", "1 STALE", "■ BREACHED", "● CLEAN", "? UNKNOWN", "? NO RUNS"
+            )
         assert "■ BREACHED" in row(screen, "BTC-USD", "order", "3/3")
         assert "● CLEAN" in row(screen, "BTC-USD", "ledger", "100 %")
         assert "? UNKNOWN" in row(screen, "ETH-USD", "position")
@@ -114,14 +116,7 @@ async def test_each_kind_says_how_it_stands_and_unknown_is_never_clean(
         await screen.press("escape", "slash")
         await screen.type("ledger btc")
         await screen.press("enter")
-        await screen.shows("engine_seq 120, ledger_seq 117, lag 3 · no gap")
-
-
-async def test_a_reading_that_fails_is_stale_and_says_so(platform: Platform) -> None:  # I25
-    await ran(platform, "order", "BTC-USD", "clean")
-    async with cockpit(platform) as screen:
-        await panel(screen)
-        await screen.shows("● CLEAN")
+        await screen.shows("engine_seq 120, ledger_seq 117, lag 3 · no gap", "● CLEAN")
         async with platform.connection() as owner:
             await owner.execute("ALTER TABLE reconciliation_runs RENAME TO gone")
         await screen.shows("STALE · read", "? was CLEAN")
@@ -136,12 +131,12 @@ async def authority(desk: Desk) -> AsyncIterator[Authority]:
         yield running
 
 
-async def test_a_latch_is_released_by_hand_after_two_clean_cycles(
-    desk: Desk, authority: Authority, size: tuple[int, int]
-) -> None:
+async def test_a_latch_is_released_by_hand_after_two_clean_cycles(desk: Desk, authority: Authority) -> None:
+    """And by nobody whose role forbids it: that attempt is recorded."""
     await ran(desk.platform, "order", "BTC-USD", "mismatch", 5)
     await desk.trip(LATCH)
-    async with cockpit(desk.platform, size=size) as screen:
+    await _denied(desk)
+    async with cockpit(desk.platform) as screen:
         await screen.shows("HALTED by latch:BTC-USD", "■ OPEN · LATCHED")
         shown = await panel(screen)
         await screen.shows("LATCHED: BTC-USD")
@@ -149,7 +144,8 @@ async def test_a_latch_is_released_by_hand_after_two_clean_cycles(
         await screen.press("r")
         await screen.until(lambda: isinstance(screen.app.screen, LatchDialog))
         assert screen.app.focused is not None and screen.app.focused.id == "cancel"
-        await screen.shows("✗ 0 of 2 clean cycles", "2 consecutive clean cycles")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("✗ 0 of 2 clean cycles", "2 consecutive clean cycles", "[▸Cancel ]")
         await screen.press("ctrl+s")
         assert "not yet: 0 of 2 clean cycles so far" in screen.top()
         await screen.press("tab")
@@ -169,9 +165,7 @@ async def test_a_latch_is_released_by_hand_after_two_clean_cycles(
         await screen.shows("release: the latch of BTC-USD is not set")
 
 
-async def test_who_may_not_release_is_told_and_recorded(desk: Desk, authority: Authority) -> None:
-    await ran(desk.platform, "order", "BTC-USD", "clean", 5)
-    await desk.trip(LATCH)
+async def _denied(desk: Desk) -> None:
     async with cockpit(desk.platform, "monitor1") as screen:
         await screen.shows("monitoring-read")
         await screen.press("4")
@@ -184,19 +178,23 @@ async def test_who_may_not_release_is_told_and_recorded(desk: Desk, authority: A
         assert await owner.fetchval(denied) == 1
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=["markup", "escapes", "bidi", "wide", "combining", "long"])
-async def test_ids_and_symbols_never_act(platform: Platform, text: str) -> None:  # I26
-    symbol, differs = text.replace("\0", "")[:90], {"id": text[:500], "venue": "1", "books": "2"}
-    await ran(platform, "order", symbol, "mismatch", 5, [differs])
+async def test_ids_and_symbols_never_act(platform: Platform) -> None:  # I26
+    for text in HOSTILE:
+        symbol, differs = text.replace("\0", "")[:90], {"id": text[:500], "venue": "1", "books": "2"}
+        await ran(platform, "order", symbol, "mismatch", 5, [differs])
     async with cockpit(platform) as screen:
         shown = await panel(screen)
         await screen.shows("▲ MISMATCH")
-        shown.rows.select(next(key for key in shown.rows.keys if key.startswith("order ")))
-        await screen.press("enter")
-        await screen.until(lambda: isinstance(screen.app.screen, LinesDialog))
-        for said, cells, wanted in strips(screen):
-            assert said.isprintable(), ascii(said)
-            assert (cells, cell_len(said)) == (wanted, wanted), ascii(said)
+        keys = [key for key in shown.rows.keys if key.startswith("order ")]
+        assert len(keys) == len(HOSTILE)
+        for key in keys:
+            shown.rows.select(key)
+            await screen.press("enter")
+            await screen.until(lambda: isinstance(screen.app.screen, LinesDialog))
+            for said, cells, wanted in strips(screen):
+                assert said.isprintable(), ascii(said)
+                assert (cells, cell_len(said)) == (wanted, wanted), ascii(said)
+            await screen.press("escape")
 
 
 # -- pure rows ----------------------------------------------------------------------------------------------

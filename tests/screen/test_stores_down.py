@@ -15,17 +15,17 @@ NOWHERE_REDIS = "redis://operator1:x@127.0.0.1:1/0"
 NOWHERE_POSTGRES = "postgresql://operator1:x@127.0.0.1:1/none"
 
 
-def without(platform: Platform, redis: bool, postgres: bool) -> Platform:
-    """The platform as a cockpit sees it that cannot reach a store."""
-    found = platform.login("operator1")
+def without(platform: Platform, redis: bool, postgres: bool, login: str = "operator1") -> Platform:
+    """The platform as a cockpit of `login` sees it that cannot reach a store."""
+    found = platform.login(login)
     cut = Credentials(
-        "operator1",
+        login,
         NOWHERE_REDIS if redis else found.redis_url,
         NOWHERE_POSTGRES if postgres else found.postgres_dsn,
         found.signing_key,
     )
     return replace(
-        platform, settings=replace(platform.settings, logins={**platform.settings.logins, "operator1": cut})
+        platform, settings=replace(platform.settings, logins={**platform.settings.logins, login: cut})
     )
 
 

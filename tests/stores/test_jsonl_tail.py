@@ -106,7 +106,7 @@ def test_a_slice_at_a_time(path: Path) -> None:
     append(path, b"".join(b"%06d\n" % number for number in range(1_000)))
     tail = Tail(path)
     first = tail.read(700)
-    assert len(first) == 100 and tail.behind
+    assert (len(first), tail.behind) == (100, True)
     rest = [line for _ in range(20) for line in tail.read(700)]
     assert texts(first + rest) == [b"%06d" % number for number in range(1_000)] and not tail.behind
     tail.close()
@@ -275,3 +275,38 @@ def test_any_split_of_the_bytes_gives_the_same_objects(
 
 def test_the_bound_is_large_enough_for_any_event() -> None:
     assert MOST_LINE >= 65_536
+
+
+def test_a_file_renamed_away_is_read_in_portions_too(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"1\n")
+    tail = Tail(path)
+    assert [raw.data for raw in tail.read()] == [b"1"]
+    with path.open("r+b") as file:
+        file.truncate(1 << 42)
+    path.rename(tmp_path / "old")
+    path.write_bytes(b"2\n")
+    begin = time.monotonic()
+    for _ in range(3):
+        assert tail.read(4_096) == [] and tail.behind
+    assert time.monotonic() - begin < 1 and tail.taken <= 2 + 3 * 4_096
+    os.truncate(tmp_path / "old", 2)
+    assert [raw.data for raw in (*tail.read(), *tail.read())][-1] == b"2"
+    tail.close()
+
+
+def test_a_line_that_is_given_back_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"1\n22\n333\npart")
+    tail = Tail(path)
+    first = tail.read()
+    assert tail.go_back(first[1]) and tail.behind
+    place = tail.place
+    assert place is not None and (place.offset, place.mark) == (2, b"1\n")
+    assert [raw.data for raw in tail.read()] == [b"22", b"333"]
+    assert tail.go_back(first[1])
+    path.write_bytes(b"4\n")
+    assert [raw.data for raw in tail.read()] == [b"4"]
+    assert not tail.go_back(first[1])  # it stood in what is gone
+    tail.close()
+    assert not tail.go_back(first[1])

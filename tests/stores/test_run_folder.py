@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import shutil
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from backends.jsonl_tail import MOST_LINE, Place, Unreadable
 from backends.run_acks import append_once
 from backends.run_collector import Collector
 from backends.run_folder import KEPT, RunFolders, newest_logs, newest_runs
+from backends.side_thread import SideThread
 from cockpit.domain.artefacts import INCIDENTS, ORDERS, QUALITY, QUALITY_LATEST, SLOS
 
 AT = "2026-01-31T10:00:00Z"
@@ -132,10 +135,12 @@ async def test_thousands_of_runs(results: Path) -> None:
     for number in range(3_000):
         (results / f"run-{number:05}").mkdir()
     os.utime(results / "run-00007", (4e9, 4e9))
-    begin = time.perf_counter()
+    long_lived = results / "run-00008" / INCIDENTS
+    long_lived.touch()
+    os.utime(long_lived.parent, (1e9, 1e9))  # what is appended to a file leaves its folder's time as it was
+    os.utime(long_lived, (3.9e9, 3.9e9))
     names, count = newest_runs(results, 3)
-    assert time.perf_counter() - begin < 0.5
-    assert (names[0], len(names), count) == ("run-00007", 3, 3_000)
+    assert (names[:2], len(names), count) == (["run-00007", "run-00008"], 3, 3_000)
 
 
 async def test_a_change_wakes_whoever_waits(folders: RunFolders, results: Path) -> None:
@@ -207,12 +212,22 @@ def test_an_id_in_a_partial_line_or_another_field_is_not_the_event(results: Path
     assert lines[1:] == [text, text]
 
 
-def test_a_line_across_two_chunks_is_found(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.run_acks._CHUNK", 16)
-    write(
-        results / "r" / INCIDENTS, b"x" * 300 + b"\n" + json.dumps(ack()).encode() + b"\n" + b"y" * 50 + b"\n"
-    )
+def test_only_the_end_of_a_file_is_searched_however_long_it_is(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = results / "r" / INCIDENTS
+    write(file, json.dumps(ack()).encode() + b"\n")
+    with file.open("r+b") as grown:
+        grown.truncate(1 << 42)  # no bytes of it are on the disk
+    begin = time.monotonic()
+    assert append_once(results, "r", ack()) is True
     assert append_once(results, "r", ack()) is False
+    assert time.monotonic() - begin < 1
+    monkeypatch.setattr("backends.run_acks._SEARCHED", 200)
+    write(file, b"y" * 50 + b"\n")
+    assert append_once(results, "r", ack()) is False
+    write(file, b"y" * 200 + b"\n")
+    assert append_once(results, "r", ack()) is True
 
 
 def test_the_file_is_made_where_it_is_gone(results: Path) -> None:
@@ -331,3 +346,84 @@ def test_faults_of_a_folder_stop_nothing(results: Path) -> None:
     assert "run folders" in collector.collect().faults[0]
     collector.close()
     assert newest_logs(results.parent / "logs", 5) == []
+
+
+def test_events_of_a_turn_are_bounded_and_the_place_is_behind_the_last_of_them(results: Path) -> None:
+    lines = [line("incident_open", incident_id=f"{n}") for n in range(50)]
+    write(results / "noisy" / INCIDENTS, b"not json\n" + b"".join(lines))
+    write(results / "quiet" / INCIDENTS, line("incident_open", incident_id="quiet"))
+    found = Collector(results, None, {}, most_lines=7).collect()
+    names = [each.line.text("incident_id") for each in found.told]
+    assert len(names) == 7 and "quiet" in names and found.more
+    seen, places = list(names), found.places
+    for _ in range(20):  # each time another one, as if the last had died
+        found = Collector(results, None, places, most_lines=7).collect()
+        assert len(found.told) <= 7
+        seen += [each.line.text("incident_id") for each in found.told]
+        places |= found.places
+        if not found.more:
+            break
+    assert sorted(seen) == sorted([*(f"{n}" for n in range(50)), "quiet"])
+
+
+def test_a_single_file_that_grows_is_read_again(results: Path) -> None:
+    collector = Collector(results, None, {})
+    for n in range(3):
+        write(results / "r" / INCIDENTS, line("incident_open", incident_id=f"{n}"))
+        assert collected(collector) == [f"{n}"]
+    collector.close()
+
+
+def test_one_collector_gives_lines_back_and_takes_them_later(results: Path) -> None:
+    file = results / "r" / INCIDENTS
+    write(file, b"".join(line("incident_open", incident_id=f"{n}") for n in range(5)))
+    collector = Collector(results, None, {}, most_lines=2)
+    assert collected(collector) == ["0", "1"]
+    file.rename(file.with_name("old"))  # what is left of it is read first, all of it
+    write(file, b"".join(line("incident_open", incident_id=f"n{n}") for n in range(5)))
+    seen = [each for _ in range(6) for each in collected(collector)]
+    assert seen == ["2", "3", "4", *(f"n{n}" for n in range(5))]
+    collector.close()
+
+
+async def test_a_thread_at_work_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    said = (
+        "import asyncio, threading\nfrom backends.side_thread import SideThread\n"
+        "async def main():\n  loop, thread = asyncio.get_running_loop(), SideThread('x')\n"
+        "  assert await loop.run_in_executor(thread, int, '7') == 7\n"
+        "  loop.run_in_executor(thread, threading.Event().wait)\n  await asyncio.sleep(0)\n"
+        "  thread.shutdown()\nasyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", said)
+    try:
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_threads_calls_are_cancelled_raised_and_refused() -> None:
+    thread, held = SideThread("x"), threading.Event()
+    first, second = thread.submit(held.wait), thread.submit(int, "no number")
+    third = thread.submit(int, "1")
+    assert third.cancel()
+    held.set()
+    assert first.result(5) is True
+    with pytest.raises(ValueError, match="no number"):
+        second.result(5)
+    held.clear()
+    started = threading.Event()
+
+    def waits() -> bool:
+        started.set()
+        return held.wait()
+
+    running = thread.submit(waits)
+    assert started.wait(5)
+    waiting = thread.submit(int, "2")
+    thread.shutdown(cancel_futures=True)
+    held.set()
+    assert running.result(5) is True and waiting.cancelled()
+    with pytest.raises(RuntimeError, match="closed"):
+        thread.submit(int)
