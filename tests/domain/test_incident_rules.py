@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import GLOBAL, WITHDRAWALS, BreakerId
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_requests import Verb
 from cockpit.domain.incident_rules import (
@@ -34,7 +34,7 @@ from cockpit.domain.incident_story import (
 )
 from cockpit.domain.incidents import Change, Severity, Status
 from cockpit.domain.recovery import BRANCH, Linked, needs
-from cockpit.domain.trip_incidents import trip_title
+from cockpit.domain.trip_incidents import stricter_switches, trip_severity, trip_title
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
@@ -238,3 +238,14 @@ def test_a_story_says_what_is_left() -> None:
     over = replace(told, row=row(status="resolved", resolved_at=NOW))
     assert over.left is None and over.postmortem_by == NOW + timedelta(hours=48)
     assert replace(told, row=row(severity="P2")).postmortem_by is None
+
+
+def test_what_halts_everybody_pages() -> None:
+    assert trip_severity(GLOBAL) is trip_severity(WITHDRAWALS) is Severity.P1
+    for name in ("component:execution", "instrument:BTC-USD", "hard_halt:BTC-USD", "latch:BTC-USD"):
+        assert trip_severity(BreakerId(name)) is Severity.P2
+
+
+def test_beside_which_switches_a_cancel_only_loosens() -> None:
+    assert stricter_switches(BreakerId("cancel_only:X")) == ("soft_halt:X", "hard_halt:X")
+    assert stricter_switches(BreakerId("hard_halt:X")) == stricter_switches(GLOBAL) == ()

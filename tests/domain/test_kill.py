@@ -357,3 +357,12 @@ def test_finished_by_its_newest_verification() -> None:
     assert not finished([step("trip", "done")])
     assert finished([step("verify", "residual"), step("verify", "flat"), step("cancel", "done")])
     assert not finished([step("verify", "flat"), step("verify", "residual")])
+
+
+def test_a_global_that_was_loosened_meanwhile_is_seen() -> None:  # I14, I15
+    loosened = Read(2, (), (), loosened=True)
+    assert not state().loosened
+    assert not state(Tripped(E), acks(), empty(2)).loosened
+    assert state(Tripped(E), acks(), loosened).loosened
+    assert not state(Tripped(E), acks(), loosened).report().flat
+    assert not state(Tripped(E), acks(), loosened, Tripped(E)).loosened, "it has been tripped again"
