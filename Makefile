@@ -36,7 +36,7 @@ demo: $(VENV)/.runtime ## embedded servers, the trading plant and the screen
 
 .PHONY: test
 test: check ## the checks, then every test suite, and what each took
-	@$(PY) -m pytest -p tests.suites -n $(WORKERS) --dist loadfile -rfE --check-times=$(VENV)/check-times.json $(PYTEST_ARGS)
+	@$(PY) -m pytest -p tests.suites -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rfE --check-times=$(VENV)/check-times.json $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, strict types, import contracts

@@ -13,10 +13,15 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+LONG: Final = (
+    "debian stateful authority faults screen guard kill demo e2e cli pager prometheus metrics stores".split()
+)
+"""Suites of few tests that take long: they begin first, so that at the end no worker waits for another."""
 NOT_RUN_FAILS = "NOT RUN, and under CI every test must run: "
 
 
@@ -46,6 +51,12 @@ def suite_of(path: Path) -> str:
     except ValueError:
         return "elsewhere"
     return parts[0] if len(parts) > 1 else path.stem.removeprefix("test_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long suites first; else the order stays."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(suite_of(item.path), len(LONG)))
 
 
 class SuiteTimes:

@@ -1,5 +1,6 @@
 -- For each kind of an instrument's runs, how many of those begun after $2 were clean in a row up to the newest ($3 at most).
 -- With each the begin of its newest run, and the moment of this reading: what is old proves nothing now.
+-- A begin in the future, infinity too, is told as this moment: its run counts as unknown already, and no client has to hold it.
 -- $1: symbol. A kind counts where this instrument had runs of it since 30 days before $2: one that has ended since must
 -- not be forgotten. Runs of no single instrument cover every instrument: they count where there are such since $2, or
 -- where the instrument has none of its own of that kind.
@@ -17,7 +18,7 @@ SELECT clock_timestamp() AS at, kind || CASE WHEN symbol = '' THEN ' (all instru
              FROM (SELECT started_at, run_id, verdict FROM reconciliation_judged AS j
                     WHERE j.kind = kinds.kind AND j.symbol = kinds.symbol AND started_at > $2::timestamptz
                     ORDER BY started_at DESC, run_id DESC LIMIT $3) AS newest) AS judged) AS clean,
-       (SELECT max(started_at) FROM reconciliation_judged AS j
+       (SELECT LEAST(max(started_at), clock_timestamp()) FROM reconciliation_judged AS j
          WHERE j.kind = kinds.kind AND j.symbol = kinds.symbol AND started_at > $2::timestamptz) AS newest
   FROM kinds
  WHERE CASE WHEN symbol = '' THEN now OR (whole AND NOT own) ELSE own END

@@ -24,7 +24,7 @@ async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
 
 async def incident(bastion: Bastion, title: str = "venue rejects [half](http://x.y) of the orders") -> str:
     done = await bastion.run(
-        "incident", "open", "--severity", "SEV2", "--classification", "broker/connectivity", "--title", title,
+        "incident", "open", "--severity", "SEV2", "--classification", "other", "--title", title,
         "--breaker", BTC, "--notes", NOTES,
     )  # fmt: skip
     assert done.code == 0, done.err

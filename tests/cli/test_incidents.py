@@ -20,7 +20,7 @@ from tests.cli.commands import NOTES, Done, cockpit, inside
 from tests.trading_platform import Platform
 
 BTC = "instrument:BTC-USD"
-OPEN = ("incident", "open", "--classification", "data_quality")
+OPEN = ("incident", "open", "--classification", "other")
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 

@@ -24,7 +24,6 @@ from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
 from tests.authority.desk import Venue, venue
 from tests.trading_platform import Platform
 
-SOON = rfc3339(datetime.now(UTC) + timedelta(seconds=45))  # later than every row, and not the future
 CYCLE = "INSERT INTO quality_cycles (started_at, status, errors, stale_warnings) VALUES "
 RUN = "INSERT INTO reconciliation_runs (kind, symbol, status) VALUES "
 HEAD = 'id = "x"\ntitle = "x"\nsource = "x"\nseverity = "P1"\n[[step]]\nid = "a"\nphase = "now"\ntext = "t"\n'
@@ -55,7 +54,9 @@ class Bench:
     async def page(self, incident_id: str | None = None, **ports: Any) -> FirstMinutes:
         return await first_minutes(incident_id or await self.incident(), replace(self.ports, **ports))
 
-    def write(self, name: str, event: str, at: str = SOON, **fields: object) -> None:
+    def write(self, name: str, event: str, at: str = "", **fields: object) -> None:
+        """A line of a file; without `at` later than every row, and not yet the future."""
+        at = at or rfc3339(datetime.now(UTC) + timedelta(seconds=45))
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:

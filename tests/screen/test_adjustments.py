@@ -76,12 +76,14 @@ async def vouch(screen: Cockpit) -> None:
 
 
 async def test_an_operator_is_told_who_may_pass_over_a_spent_budget(
-    spent: Desk, authority: Authority, size: tuple[int, int]
+    spent: Desk, authority: Authority
 ) -> None:
     await spent.trip(BTC)
-    async with cockpit(spent.platform, size=size) as screen:
+    async with cockpit(spent.platform) as screen:
         dialog = await open_half_open(screen)
-        assert "only a safety-admin may pass over it (admin:override)" in screen.top()
+        said = "only a safety-admin may pass over it (admin:override)"
+        assert said in screen.top()
+        await screen.shows_wide(said)
         assert not dialog.query_one("#override-field").has_class("-open")
         await vouch(screen)
         await screen.press("ctrl+s")
@@ -90,25 +92,29 @@ async def test_an_operator_is_told_who_may_pass_over_a_spent_budget(
 
 
 async def test_a_safety_admin_breaks_the_glass_with_a_reason(
-    spent: Desk, authority: Authority, size: tuple[int, int]
+    spent: Desk, authority: Authority
 ) -> None:  # I23
     """The field appears for the override alone, fits the screen, and the next one waits for a review."""
     await spent.trip(BTC)
-    async with cockpit(spent.platform, "admin1", size) as screen:
+    async with cockpit(spent.platform, "admin1") as screen:
         dialog = await open_half_open(screen)
         assert focus(screen) == "cancel"
-        assert "break-glass: a P1 incident opens, another person reviews it" in screen.top()
-        for name in ("#override", "#confirm", "#foot"):
-            region = dialog.query_one(name).region
-            assert region.height, name
-            assert region.bottom < size[1], name
+        for columns, rows in ((120, 40), (80, 24)):
+            await screen.pilot.resize_terminal(columns, rows)
+            await screen.until(lambda columns=columns: dialog.size.width == columns)  # type: ignore[misc]
+            assert "break-glass: a P1 incident opens, another person reviews it" in screen.top()
+            for name in ("#override", "#confirm", "#foot"):
+                region = dialog.query_one(name).region
+                assert region.height, name
+                assert region.bottom < rows, name
         await vouch(screen)
         await screen.press("ctrl+s")
         assert "error-budgets fails; override: say why in 20 characters" in screen.top()
         await screen.press("tab")
         assert focus(screen) == "override"
         await screen.type(WHY)
-        await screen.shows("OVERRIDES, half-opens")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("OVERRIDES, half-opens")
         await screen.press("ctrl+s")
         await screen.until(lambda: isinstance(screen.app.screen, RunView))
         await screen.shows("PASSED")
@@ -116,17 +122,18 @@ async def test_a_safety_admin_breaks_the_glass_with_a_reason(
         row = await owner.fetchrow("SELECT severity, status FROM incidents WHERE source = 'override'")
     assert (row["severity"], row["status"]) == ("P1", "open")
     await spent.trip(BTC)
-    async with cockpit(spent.platform, "admin1", size) as screen:
+    async with cockpit(spent.platform, "admin1") as screen:
         await open_half_open(screen)
-        await screen.shows("an earlier override awaits another person's review")
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("an earlier override awaits another person's review")
 
 
 async def test_an_exclusion_is_asked_approved_shown_and_taken_back(
-    spent: Desk, authority: Authority, size: tuple[int, int]
+    spent: Desk, authority: Authority
 ) -> None:  # I19
     async with (
-        cockpit(spent.platform, "admin1", size) as screen,
-        cockpit(spent.platform, "admin2", size) as other,
+        cockpit(spent.platform, "admin1") as screen,
+        cockpit(spent.platform, "admin2") as other,
     ):
         await screen.shows("SLO ■ RED order-success")
         await screen.press("2", "x")
@@ -141,6 +148,9 @@ async def test_an_exclusion_is_asked_approved_shown_and_taken_back(
         await other.shows("waits for a second person's approval")
         await other.press("A")
         await other.until(lambda: isinstance(other.app.screen, ApproveDialog))
+        await other.shows_wide(
+            "leaves order-success's events of", "notes: announced maintenance of the venue"
+        )
         assert "leaves order-success's events of" in other.top()
         assert "notes: announced maintenance of the venue" in other.top()
         await other.press("ctrl+s")
@@ -181,7 +191,7 @@ async def test_an_operator_may_not_adjust_a_budget_and_a_threshold_has_none(
         key = next(each for each in panel.KEYS if each.key_id == "slo.exclude")
         assert not panel.works(key, screen.app.board)
         panel.rows.select("data-quality-errors")
-        await screen.press("x")
+        await screen.press("ctrl+l", "x")  # a key with ctrl ends what was refused
         await screen.shows("data-quality-errors is a plain threshold; it has no budget to adjust")
     async with spent.platform.connection() as owner:
         assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE action LIKE '%DENIED%'")
@@ -202,7 +212,7 @@ async def test_a_bad_exclusion_says_what_would_be_right(spent: Desk, authority: 
 
 
 async def test_a_size_limit_shows_on_every_row_below_it_and_is_lifted_by_key(
-    spent: Desk, authority: Authority, size: tuple[int, int]
+    spent: Desk, authority: Authority
 ) -> None:
     """ORANGE and RED budgets halve execution by themselves; the person's limit is smaller, and lifted."""
     row = await spent.ask(
@@ -216,14 +226,16 @@ async def test_a_size_limit_shows_on_every_row_below_it_and_is_lifted_by_key(
         notes="thin book, a quarter of size only",
     )
     assert row.status == "done", row.message
-    async with cockpit(spent.platform, size=size) as screen:
-        await screen.shows("CLOSED · TRADING 25 %", "CLOSED · TRADING 50 %", "AT 50 % OF SIZE")
+    async with cockpit(spent.platform) as screen:
+        for shows in (screen.shows, screen.shows_wide):
+            await shows("CLOSED · TRADING 25 %", "CLOSED · TRADING 50 %", "AT 50 % OF SIZE")
         screen.app.screen.rows.select(BTC)
         await screen.shows("orders at 25 % of size: 25 % on instrument:BTC-USD by")
         await screen.press("L")
         await screen.until(lambda: isinstance(screen.app.screen, LiftDialog))
         assert focus(screen) == "cancel"
         assert "thin book" in screen.top()
+        await screen.shows_wide("thin book")
         await screen.press("ctrl+s")
         assert "not yet: notes have 0 characters" in screen.top()
         screen.app.screen.set_focus(screen.app.screen.query_one("#notes"))

@@ -116,7 +116,7 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
         await screen.press("3", "i")
         await screen.until(lambda: isinstance(screen.app.screen, NewIncidentDialog))
         assert "choose a severity" in screen.top()
-        await screen.type("21bars are late")  # in one burst: each digit is its own list's
+        await screen.type("25bars are late")  # in one burst: each digit is its own list's
         await screen.press("ctrl+s")
         await screen.shows("bars are late", "P1/SEV2", "ack in 14m")
         key = panel(screen).incident_id
@@ -140,6 +140,14 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
         await screen.shows("● RESOLVED")
         await screen.press("a")
         await screen.shows("an incident that is resolved cannot acknowledge")
+        late = await write(desk.platform, "no bars at all", "P1", 5, classification="data_quality")
+        await screen.press("ctrl+l")
+        await screen.shows("no bars at all")
+        panel(screen).rows.select(late)
+        await change(screen, "a", notes="asking the venue for its bars")
+        await screen.shows("◐ ACKED")
+        await change(screen, "R", notes="they will come some day")
+        await screen.shows("recovery conditions do not hold")
     kinds = [kind for kind, _, _ in await story(desk.platform, key)]
     assert kinds == [
         "opened", "acknowledged", "noted", "assigned", "snoozed", "told", "action", "escalated",
@@ -148,6 +156,7 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
     async with desk.platform.connection() as owner:
         row = await owner.fetchrow("SELECT * FROM incidents WHERE incident_id = $1", key)
     assert (row["status"], row["severity"], row["opened_by"]) == ("resolved", "P0", "operator1")
+    assert [kind for kind, _, _ in await story(desk.platform, late)] == ["acknowledged"]
     assert row["root_cause"] == "the venue's feed had no heartbeat; it has one again"
 
 

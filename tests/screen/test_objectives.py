@@ -38,10 +38,10 @@ async def sampled(platform: Platform) -> Platform:
 
 
 @pytest.fixture
-async def red(sampled: Platform, size: tuple[int, int]) -> AsyncIterator[Cockpit]:
+async def red(sampled: Platform) -> AsyncIterator[Cockpit]:
     """50 bad of 1,000 orders: ten times the budget of 99.5 %."""
     await write(sampled, "order_success", 950, 1_000)
-    async with cockpit(sampled, size=size) as screen:
+    async with cockpit(sampled) as screen:
         await screen.shows("ALL TRADING", "operator-act", "SLO ■ RED order-success -900 %")
         yield screen
 
@@ -54,12 +54,14 @@ def panel(screen: Cockpit) -> SloPanel:
 
 async def test_the_panel_by_its_key_and_back(red: Cockpit) -> None:
     await red.press("2")
-    await red.shows("■ RED HALT DUE", "order-success", "-900 %", "SPENT", "● GREEN HEALTHY", "● GREEN KEPT")
+    for shows in (red.shows, red.shows_wide):
+        await shows("■ RED HALT DUE", "order-success", "-900 %", "SPENT", "● GREEN HEALTHY", "● GREEN KEPT")
     assert panel(red).rows.keys[0] == "order-success"
     assert panel(red).rows.key == "order-success"
     await red.shows("50 bad of 1000 events", "worst first", "read ")
     await red.press("enter")
-    await red.shows("OBJECTIVE", "5m 10.0×", "runbooks/slos/order-execution.yaml:")
+    for shows in (red.shows, red.shows_wide):
+        await shows("OBJECTIVE", "5m 10.0×", "runbooks/slos/order-execution.yaml:")
     await red.press("pagedown")
     await red.shows("Postgres: order_success")
     await red.press("escape", "escape")
@@ -69,17 +71,21 @@ async def test_the_panel_by_its_key_and_back(red: Cockpit) -> None:
 
 async def test_the_proposed_halt_needs_a_person_and_nothing_else(red: Cockpit) -> None:
     """One key opens the trip, filled in; Enter goes through it, and the last one trips."""
-    assert "HALT DUE (b): order-success RED -900 % · component:execution is not halted" in red.text()
+    due = "HALT DUE (b): order-success RED -900 % · component:execution is not halted"
+    assert due in red.text()
+    await red.shows_wide(due)
     await red.press("b")
     await red.until(lambda: isinstance(red.app.screen, TripDialog))
     assert "TRIP component:execution" in red.top()
     assert "● rejection-rate" in red.top()
+    await red.shows_wide("TRIP component:execution", "● rejection-rate")
     assert "error budget of order-success is RED: -900 % left" in red.app.screen.query_one("#notes").value  # type: ignore[attr-defined]
     assert red.app.board.effective(EXECUTION).state is State.CLOSED  # type: ignore[union-attr]
     await red.press("enter", "enter", "enter")
     await red.until(lambda: isinstance(red.app.screen, VerificationView))
     await red.press("escape")
-    await red.shows("HALTED by component:execution", "error budget of order-success")
+    for shows in (red.shows, red.shows_wide):
+        await shows("HALTED by component:execution", "error budget of order-success")
     assert "HALT DUE" not in red.text()
 
 
@@ -88,6 +94,7 @@ async def test_from_panel_2_the_row_under_the_cursor_is_tripped(red: Cockpit) ->
     await red.press("2", "t")
     await red.until(lambda: isinstance(red.app.screen, TripDialog))
     assert "proposed: order-success RED" in red.top()
+    await red.shows_wide("proposed: order-success RED")
     await red.press("escape")
     await red.until(lambda: isinstance(red.app.screen, SloPanel))
     panel(red).rows.select("data-feed-uptime")
@@ -219,7 +226,7 @@ async def test_the_new_keys_can_be_remapped(platform: Platform) -> None:
         await screen.shows("HALTED")
         await screen.press("f9")
         await screen.shows("halt due: no error budget is RED where trading goes on")
-        await screen.press("f2")
+        await screen.press("ctrl+l", "f2")  # a key with ctrl ends what was refused
         assert isinstance(screen.app.screen, SloPanel)
         await screen.press("question_mark")
         await screen.shows("f2", "Panel: SLOs and error budgets")

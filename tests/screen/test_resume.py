@@ -29,9 +29,9 @@ def platform_limits() -> Mapping[str, object]:
 
 
 @pytest.fixture
-async def screen(desk: Desk, authority: Authority, size: tuple[int, int]) -> AsyncIterator[Cockpit]:
+async def screen(desk: Desk, authority: Authority) -> AsyncIterator[Cockpit]:
     desk.platform.settings = desk.settings
-    async with cockpit(desk.platform, size=size) as made:
+    async with cockpit(desk.platform) as made:
         await made.shows("ALL TRADING: CLOSED · TRADING", "operator-act")
         made.app.screen.rows.select(BTC)
         yield made
@@ -54,15 +54,19 @@ async def fill_half_open(screen: Cockpit) -> None:
 
 
 async def test_from_trip_to_trading_by_keys(screen: Cockpit, desk: Desk) -> None:
-    """The whole job at either size."""
+    """The whole job; what decides is on the wide screen too."""
     await trip(screen)
+    await screen.shows_wide("HALTED by instrument:BTC-USD")
     await fill_half_open(screen)
+    await screen.shows_wide("[ Cancel ]")
     await screen.press("ctrl+s")
     await screen.until(lambda: isinstance(screen.app.screen, RunView))
-    await screen.shows("PASSED", "press c")
+    for shows in (screen.shows, screen.shows_wide):
+        await shows("PASSED", "press c")
     await screen.press("c")
     await screen.until(lambda: isinstance(screen.app.screen, CloseDialog))
     assert "QUIET_PERIOD · LIMITED for" in screen.top()
+    await screen.shows_wide("QUIET_PERIOD · LIMITED for")
     await screen.press("tab")
     await screen.type("probes passed and the feed is healthy")
     await screen.press("ctrl+s")
@@ -76,6 +80,7 @@ async def test_a_loosening_dialog_opens_with_cancel_focused_and_enter_there_chan
     await trip(screen)
     await screen.press("h")
     await screen.until(lambda: isinstance(screen.app.screen, HalfOpenDialog))
+    await screen.shows_wide("[▸Cancel ]")
     assert screen.app.focused is not None and screen.app.focused.id == "cancel"
     await screen.press("ctrl+s")
     assert isinstance(screen.app.screen, HalfOpenDialog), "nothing was vouched for"
@@ -87,7 +92,8 @@ async def test_a_trip_while_the_dialog_is_open_voids_it(screen: Cockpit, desk: D
     await trip(screen)
     await fill_half_open(screen)
     await desk.trip(BTC, "operator2")
-    await screen.shows("TRIPPED ANEW")
+    for shows in (screen.shows, screen.shows_wide):
+        await shows("TRIPPED ANEW")
     await screen.press("ctrl+s")
     assert isinstance(screen.app.screen, HalfOpenDialog)
     assert await desk.state(BTC) is State.OPEN
@@ -141,7 +147,8 @@ async def test_ctrl_q_names_the_draft_and_keeps_it(screen: Cockpit) -> None:
     await screen.press("t", "2")
     await screen.type("half a note")
     await screen.press("ctrl+q")
-    await screen.shows("NOT TRIPPED: what you wrote for the trip of instrument:BTC-USD is lost")
+    for shows in (screen.shows, screen.shows_wide):
+        await shows("NOT TRIPPED: what you wrote for the trip of instrument:BTC-USD is lost")
     await screen.press("enter")
     await screen.until(lambda: isinstance(screen.app.screen, TripDialog))
     assert screen.app.screen.query_one("#notes").value == "half a note"  # type: ignore[attr-defined]
@@ -151,9 +158,11 @@ async def test_a_key_that_does_nothing_now_says_why(screen: Cockpit) -> None:
     await screen.press("h")
     assert "is CLOSED · TRADING; nothing to resume" in screen.text()
     await screen.press("c")
+    await screen.shows("not taken: c · ")  # typed on after a refused key
+    await screen.press("ctrl+l", "c")  # a key with ctrl ends what was refused
     assert "only a HALF_OPEN breaker" in screen.text()
     screen.app.screen.rows.select("global")
-    await screen.press("t")
+    await screen.press("ctrl+l", "t")
     assert "lacks TRIP_CIRCUIT on global" in screen.text()
 
 
@@ -185,7 +194,8 @@ async def test_the_audit_panel_verifies(screen: Cockpit) -> None:
     await screen.press("5")
     await screen.shows("AUDIT LOG", "TRIP")
     await screen.press("v")
-    await screen.shows("here: ● intact")
+    for shows in (screen.shows, screen.shows_wide):
+        await shows("here: ● intact")
     await screen.press("enter")
     await screen.shows("sha-256")
     await screen.press("escape", "1")
@@ -201,6 +211,9 @@ async def test_hostile_notes_do_not_act_on_the_screen(screen: Cockpit, desk: Des
             "kind", "TRIP", "payload", payload, "key_id", "", "signature", "", "login", "[bold]",
             "at", "2026-01-01T00:00:00Z",
         )  # fmt: skip
-    await screen.shows("HALTED by instrument:BTC-USD")
-    text = screen.text()
-    assert "\x1b" not in text and "\u202e" not in text
+    for columns, rows in ((80, 24), (120, 40)):
+        await screen.pilot.resize_terminal(columns, rows)
+        await screen.until(lambda columns=columns: screen.app.screen.size.width == columns)  # type: ignore[misc]
+        await screen.shows("HALTED by instrument:BTC-USD")
+        text = screen.text()
+        assert "\x1b" not in text and "\u202e" not in text

@@ -22,7 +22,7 @@ from cockpit.demo.servers import Postgres, Valkey
 from cockpit.domain.audit import Action, verify_chain
 from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.facts import Fact, Severity, ok
-from cockpit.domain.permissions import Role
+from cockpit.domain.permissions import Role, Service
 from cockpit.domain.refusals import Code, Refused, StoreUnreachable
 from cockpit.domain.states import State
 from cockpit.operations import administration
@@ -48,7 +48,8 @@ class Empty:
             owner=self.owner,
             owner_key=self.owner_key,
             authority_key=self.authority_key,
-            known=dict.fromkeys(known or ("authority", "gateway")),
+            # A service that is not known gets a new password, and its role is the whole test server's.
+            known=dict.fromkeys(known or tuple(Service)),
         )
 
 
