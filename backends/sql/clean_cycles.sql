@@ -19,7 +19,8 @@ SELECT clock_timestamp() AS at, kind || CASE WHEN symbol = '' THEN ' (all instru
                     WHERE j.kind = kinds.kind AND j.symbol = kinds.symbol AND started_at > $2::timestamptz
                     ORDER BY started_at DESC, run_id DESC LIMIT $3) AS newest) AS judged) AS clean,
        (SELECT LEAST(max(started_at), clock_timestamp()) FROM reconciliation_judged AS j
-         WHERE j.kind = kinds.kind AND j.symbol = kinds.symbol AND started_at > $2::timestamptz) AS newest
+         WHERE j.kind = kinds.kind AND j.symbol = kinds.symbol AND started_at > $2::timestamptz
+        HAVING max(started_at) IS NOT NULL) AS newest  -- LEAST passes over NULL
   FROM kinds
  WHERE CASE WHEN symbol = '' THEN now OR (whole AND NOT own) ELSE own END
  ORDER BY array_position(ARRAY['order', 'position', 'ledger'], kind), symbol DESC
