@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from hypothesis import HealthCheck, settings
 from cockpit.demo.servers import DataDirLock, Postgres, Valkey
 from tests.servers_under_test import postgres_kind, redis_kind
 from tests.trading_platform import Platform, Template, build_template, copy_platform, drop_platform
+
+# The servers write and sync thousands of small files; what tests kill are processes, never the machine, so
+# memory keeps all that a disk would, at a third of the cost.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # Examples on real servers take as long as the machine lets them; what counts is what they find.
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)

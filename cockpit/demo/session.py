@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -200,10 +200,12 @@ async def _answers(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def _together(*actions: object) -> None:
-    """Run the actions at once, each in a thread; the first error is raised once all have ended."""
+def _together(*actions: Callable[[], None]) -> None:
+    """Run the actions at once, each in a thread; the first error is raised once all have ended, and so is a
+    signal: nothing may be stopped while a thread of ours is still starting it."""
     with ThreadPoolExecutor(max_workers=len(actions)) as pool:
-        futures = [pool.submit(action) for action in actions if callable(action)]
+        futures = [pool.submit(action) for action in actions]
+        wait(futures)
     for future in futures:
         future.result()
 
