@@ -167,6 +167,12 @@ class Board:
         return age is not None and age <= STALE_AFTER_S and self.desk_error is None
 
     @property
+    def desk_lost(self) -> str:
+        """What to say where `desk_readable` does not hold."""
+        unread = self.desk is None and self.desk_error is None
+        return "Postgres has not answered yet" if unread else "Postgres is unreadable here"
+
+    @property
     def redis_now(self) -> datetime:
         """The Redis server's clock, carried on by our own monotonic one (I13)."""
         if self.breakers is None:

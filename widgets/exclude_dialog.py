@@ -61,7 +61,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
 def adjusting_blocked(board: Board) -> str | None:
     """What stops every adjustment: it goes through the authority."""
     if not board.desk_readable:
-        return "Postgres is unreadable here; adjustments need it"
+        return f"{board.desk_lost}; adjustments need it"
     if not board.authority_alive:
         return "no authority answers; nothing can be adjusted until one runs (`cockpit authority`)"
     return None

@@ -31,7 +31,7 @@ def recording_blocked(board: Board) -> str | None:
     if why := lacks(board, GLOBAL, Permission.ACK_INCIDENT):
         return why
     if not board.desk_readable:
-        return "Postgres is unreadable here; incidents are kept there"
+        return f"{board.desk_lost}; incidents are kept there"
     if not board.authority_alive:
         return "no authority answers; it records incidents (`cockpit authority`)"
     return None

@@ -68,7 +68,7 @@ class KillDialog(FormDialog[KillWish]):
         ]
         if not board.desk_readable:
             lines.append(
-                (("Postgres is unreadable here: the numbers are unknown, the kill switch works", "warn"),)
+                ((f"{board.desk_lost}: the numbers are unknown, the kill switch works", "warn"),)
             )
         lines += refusing_lines(board, self.cells)
         words = "It ends only with a recorded review, approved by a second safety-admin"

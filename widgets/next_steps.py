@@ -57,7 +57,7 @@ def resume_blocked(board: Board, breaker_id: str) -> str | None:
     if not board.redis_readable:
         return "Redis is unreadable here; nothing can resume until it answers"
     if not board.desk_readable:
-        return "Postgres is unreadable here; a resume needs it. Trips still work"
+        return f"{board.desk_lost}; a resume needs it. Trips still work"
     if not board.authority_alive:
         return "no authority answers; nothing can resume until one runs (`cockpit authority`)"
     if board.pending_trip(breaker_id):

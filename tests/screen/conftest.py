@@ -76,11 +76,15 @@ class Cockpit:
 
 @contextlib.asynccontextmanager
 async def cockpit(
-    platform: Platform, login: str = "operator1", size: tuple[int, int] = (80, 24)
+    platform: Platform, login: str = "operator1", size: tuple[int, int] = (80, 24), answered: bool = True
 ) -> AsyncIterator[Cockpit]:
+    """A screen that Postgres has answered once; `answered` False: as it starts, or where Postgres is down."""
     app = CockpitApp(platform.settings, platform.login(login), open_desk)
     async with app.run_test(size=size) as pilot:
-        yield Cockpit(app, pilot)
+        screen = Cockpit(app, pilot)
+        if answered:
+            await screen.until(lambda: app.board.desk is not None)
+        yield screen
 
 
 @pytest.fixture(params=[(80, 24), (120, 40)], ids=["80x24", "120x40"])
