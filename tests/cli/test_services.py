@@ -93,7 +93,7 @@ async def test_the_exporter_answers_and_ends(platform: Platform, unused_tcp_port
     await platform.open_for_trading()
     port = unused_tcp_port
     async with service(platform, "exporter", "--login", "monitor1", "--port", str(port)) as exporter:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(verify=False, trust_env=False) as http:
 
             async def answers() -> str:
                 with contextlib.suppress(httpx.TransportError):

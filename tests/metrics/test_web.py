@@ -24,7 +24,7 @@ from tests.trading_platform import Platform
 
 async def test_metrics_health_and_nothing_else(exporter: Exporter) -> None:
     base = exporter.url.removesuffix("/metrics")
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         assert (await client.get(f"{base}/-/healthy")).status_code == 200
         assert (await client.get(f"{base}/metrics?x=1")).status_code == 200
         for path in ("/", "/metrics/", "/metrics/../etc/passwd", "/-/reload", "//metrics", "/%2e%2e/"):
@@ -57,7 +57,7 @@ async def test_what_is_no_http_is_refused(exporter: Exporter, sent: bytes) -> No
     ],
 )
 async def test_any_accept_header_is_answered(exporter: Exporter, accept: str, kind: str) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         reply = await client.get(exporter.url, headers={"Accept": accept})
     assert reply.status_code == 200
     assert reply.headers["content-type"].startswith(kind)
@@ -86,7 +86,7 @@ async def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch)
 
     web = Web(wait)
     await web.open("127.0.0.1", 0)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         held = [asyncio.create_task(client.get(f"http://{web.address}/")) for _ in range(2)]
 
         async def refused() -> bool:
@@ -106,7 +106,7 @@ async def test_silent_connections_keep_no_scrape_out(
     monkeypatch.setattr(web_module, "MOST_UNREAD", 8)
     silent = [await connect(exporter) for _ in range(8)]
     silent[1][1].write(b"GET /metrics HTTP/1.1\r\nX: ")  # half a head is none
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         for _ in range(3):
             assert (await client.get(exporter.url)).status_code == 200
     assert await asyncio.wait_for(_ended(silent[0][0]), 2)  # the oldest made room
@@ -137,7 +137,7 @@ async def test_a_fault_of_ours_is_500_and_no_end(caplog: pytest.LogCaptureFixtur
 
     web = Web(broken)
     await web.open("127.0.0.1", 0)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         for _ in range(2):
             reply = await client.get(f"http://{web.address}/")
             assert reply.status_code == 500

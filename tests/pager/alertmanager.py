@@ -67,7 +67,7 @@ async def alertmanager(folder: Path, hook: str = "http://127.0.0.1:9/none") -> A
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as http:
+        async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False, timeout=5) as http:
             ends = time.monotonic() + 20
             while not await _ready(http):
                 if process.poll() is not None or time.monotonic() > ends:

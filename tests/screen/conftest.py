@@ -76,14 +76,14 @@ class Cockpit:
 
 @contextlib.asynccontextmanager
 async def cockpit(
-    platform: Platform, login: str = "operator1", size: tuple[int, int] = (80, 24), answered: bool = True
+    platform: Platform, login: str = "operator1", size: tuple[int, int] = (80, 24), heard: bool = True
 ) -> AsyncIterator[Cockpit]:
-    """A screen that Postgres has answered once; `answered` False: as it starts, or where Postgres is down."""
+    """A screen that has heard of Postgres once, or that it is down; `heard` False: as it starts."""
     app = CockpitApp(platform.settings, platform.login(login), open_desk)
     async with app.run_test(size=size) as pilot:
         screen = Cockpit(app, pilot)
-        if answered:
-            await screen.until(lambda: app.board.desk is not None)
+        if heard:
+            await screen.until(lambda: bool(app.board.desk or app.board.desk_error))
         yield screen
 
 

@@ -248,7 +248,7 @@ async def test_a_database_that_never_answers_leaves_the_keys_alive(platform: Pla
     platform.settings = replace(platform.settings, shipped_slos=True)
     await platform.open_for_trading()
     try:
-        async with cockpit(platform) as screen:
+        async with cockpit(platform, heard=False) as screen:
             await screen.shows("ALL TRADING: CLOSED · TRADING", "SLO ")
             for key in ("2", "j", "s", "6", "1"):
                 began = time.monotonic()
