@@ -67,9 +67,7 @@ class KillDialog(FormDialog[KillWish]):
             (("       ", ""), ("5 reads the venue again until both are none: only that is FLAT", "")),
         ]
         if not board.desk_readable:
-            lines.append(
-                ((f"{board.desk_lost}: the numbers are unknown, the kill switch works", "warn"),)
-            )
+            lines.append(((f"{board.desk_lost}: the numbers are unknown, the kill switch works", "warn"),))
         lines += refusing_lines(board, self.cells)
         words = "It ends only with a recorded review, approved by a second safety-admin"
         return [*lines, ((words, "dim"),)]

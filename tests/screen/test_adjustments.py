@@ -60,7 +60,9 @@ def focus(screen: Cockpit) -> str | None:
 
 
 async def open_half_open(screen: Cockpit) -> HalfOpenDialog:
-    await screen.shows("HALTED by instrument:BTC-USD", "SLO ■ RED order-success", "TRADING 50 %", "●authority")
+    await screen.shows(
+        "HALTED by instrument:BTC-USD", "SLO ■ RED order-success", "TRADING 50 %", "●authority"
+    )
     screen.app.screen.rows.select(BTC)
     await screen.press("h")
     await screen.until(lambda: isinstance(screen.app.screen, HalfOpenDialog) and screen.app.screen.read)
