@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cockpit.domain.snapshots import StreamEvent
 
 UNCOVERED: Final = 2
+_OF_ALL: Final = frozenset({"GENESIS", "RESTORE"})
 COVERS_S: Final = 60.0
 _PREFIX: Final = "CIRCUIT_BREAKER_"
 _STYLE: Final = {
@@ -88,13 +89,32 @@ def event_lines(board: Board, count: int) -> list[Line]:
     fresh.sort(key=lambda each: each[0], reverse=True)
     settled = {row.event_id for row in audit if not row.action.endswith("_INTENT")}
     told = [
-        (row.timestamp.timestamp(), audit_line(row))
-        for row in audit
-        if not (row.action.endswith("_INTENT") and row.event_id in settled)
+        (row.timestamp.timestamp(), _with_more(audit_line(row), more))
+        for row, more in _folded(
+            row for row in audit if not (row.action.endswith("_INTENT") and row.event_id in settled)
+        )
     ]
     shown = fresh[:UNCOVERED] if audit else fresh
     lines = sorted([*shown, *told], key=lambda each: each[0], reverse=True)
     return [line for _, line in lines[:count]]
+
+
+def _folded(rows: Iterable[AuditRow]) -> list[tuple[AuditRow, int]]:
+    """Each row with how many of its like follow: an opening of trading, or a restore, is one entry for each
+    breaker and switch of the catalogue, and one line here."""
+    folded: list[tuple[AuditRow, int]] = []
+    for row in rows:
+        last, more = folded[-1] if folded else (None, 0)
+        whole = row.action.removeprefix(_PREFIX) in _OF_ALL
+        if last and whole and (last.action, last.user_id) == (row.action, row.user_id):
+            folded[-1] = last, more + 1
+        else:
+            folded.append((row, 0))
+    return folded
+
+
+def _with_more(line: Line, more: int) -> Line:
+    return (*line[:4], (f" · and {more} more", ""), *line[4:]) if more else line
 
 
 def _stamp(event: StreamEvent) -> float:

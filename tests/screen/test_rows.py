@@ -159,6 +159,17 @@ def test_events_of_the_stream_do_not_hide_the_audit_log() -> None:
     assert lines == ["#3", "not", "#2", "not", "#1"]
 
 
+def test_an_opening_of_everything_is_one_line() -> None:
+    second = timedelta(seconds=1)
+    log = (_entry(9, "TRIP", NOW), *(_entry(seq, "GENESIS", NOW - second) for seq in range(8, 1, -1)))
+    desk = DeskSnapshot.__new__(DeskSnapshot)
+    object.__setattr__(desk, "audit", (*log, _entry(1, "TRIP", NOW - 2 * second)))
+    lines = [text_of(line) for line in event_lines(replace(board(), desk=desk), 9)]
+    assert [line.split()[1] for line in lines] == ["#9", "#8", "#1"]
+    assert "instrument:BTC-USD by operator1 · and 6 more" in lines[1]
+    assert "more" not in lines[0] + lines[2]
+
+
 NOTES = (
     "Rule slippage-run of BTC-USD: five fills in a row over the limit. 31.2 bp, threshold 25 bp, at "
     "2026-11-21T03:12:00Z. Samples: 17, 18"
