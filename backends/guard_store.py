@@ -18,9 +18,11 @@ from uuid import UUID
 from backends.guard_readings import everything, news
 from backends.postgres_session import Session
 from cockpit.domain.breakers import BreakerId
+from cockpit.domain.text import clean
 from cockpit.domain.trigger_rows import PastFiring, Plan, Rows
 
 WHOLE_S: Final = 60.0
+MOST_OTHERS: Final = 300
 _FIRINGS: Final = """
 SELECT DISTINCT ON (rule, subject) firing_id, rule, subject, breaker_id, fired_at FROM guard_firings
  WHERE fired_at > clock_timestamp() - interval '1 day' ORDER BY rule, subject, fired_at DESC
@@ -63,7 +65,8 @@ class FiringRecord:
 class Breach:
     """One line of reconciliation whose newest runs are mismatches. `runs` are those from the third since the
     last clean one on: the first made it a breach, unless one was written late; `symbols` are the instruments
-    concerned, where the run says."""
+    concerned: of a line of no single instrument those that any of these runs names, "" among them where a
+    run names none that is known."""
 
     kind: str
     symbol: str
@@ -74,11 +77,13 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Breaches:
-    """Every breach at `now`, by the database's clock; `holds`: the term stood at that moment."""
+    """Every breach at `now`, by the database's clock; `holds`: the term stood at that moment. `faults` name
+    what could not be looked at."""
 
     now: datetime
     holds: bool
     found: tuple[Breach, ...]
+    faults: tuple[str, ...] = ()
 
 
 class GuardStore:
@@ -88,7 +93,9 @@ class GuardStore:
     def __init__(self, dsn: str) -> None:
         self._reader = Session(dsn, command_timeout_s=10, application_name="cockpit guard")
         self._keeper = Session(dsn, command_timeout_s=3, application_name="cockpit guard lease")
-        self._reconciliation = Session(dsn, command_timeout_s=3, application_name="cockpit guard latches")
+        self._reconciliation = Session(
+            dsn, command_timeout_s=3, application_name="cockpit guard latches", prepare=_promptly
+        )
         self._whole_at = 0.0
 
     async def close(self) -> None:
@@ -171,16 +178,25 @@ class GuardStore:
             self._whole_at = begin
         return rows
 
-    async def breaches(self, term: Term) -> Breaches:
-        """The reconciliation breaches that stand now."""
+    async def breaches(self, term: Term, symbols: Sequence[str] = ()) -> Breaches:
+        """The reconciliation breaches that stand now. `symbols`, the catalogue's instruments, are all looked
+        at; of others `MOST_OTHERS` of each kind."""
         async with self._reconciliation.use() as connection:
-            rows = await connection.fetch(_BREACHES, term.holder, term.number)
+            rows = await connection.fetch(_BREACHES, term.holder, term.number, list(symbols), MOST_OTHERS)
         found = tuple(
             Breach(row["kind"], row["symbol"], tuple(row["runs"]), row["started_at"], tuple(row["symbols"]))
             for row in rows
             if row["runs"]
         )
-        return Breaches(rows[0]["now"], rows[0]["holds"], found)
+        faults = [
+            f"{kind} runs are of more than {MOST_OTHERS} instruments that the catalogue lacks: not all of"
+            " them are watched"
+            for kind in rows[0]["crowded"]
+        ]
+        if hidden := rows[0]["hidden"]:
+            lines = clean(", ".join(hidden), 200)
+            faults.append(f"thousands of runs that came to no verdict may hide a breach: {lines}")
+        return Breaches(rows[0]["now"], rows[0]["holds"], found, tuple(faults))
 
     async def recorded(self, firing_ids: Sequence[str]) -> frozenset[str]:
         """Those of the firings that some guard has recorded, whatever came of them."""
@@ -198,6 +214,11 @@ class GuardStore:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+
+async def _promptly(connection: Any) -> None:
+    """The server ends a reading before it is given up here: none stays behind and holds a connection."""
+    await connection.execute("SET jit = off; SET lock_timeout = '1s'; SET statement_timeout = '2800ms'")
 
 
 def _asked(plan: Plan, term: Term, limits: Sequence[str]) -> tuple[object, ...]:

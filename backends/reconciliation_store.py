@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
+
+import asyncpg
 
 from backends.desk_parts import UNUSABLE, figure, parsed
 from backends.postgres_session import Session
@@ -28,11 +32,16 @@ from cockpit.domain.reconciliation import (
     Verdict,
     clean_cycles_of,
 )
+from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.text import clean
 
 _LINES: Final = files("backends").joinpath("sql/reconciliation_lines.sql").read_text()
 _CLEAN_CYCLES: Final = files("backends").joinpath("sql/clean_cycles.sql").read_text()
-MOST_LINES: Final = 300
+MOST_LINES: Final = 300  # of each kind
+# Whoever writes a table can lock it: what is read of it is then refused, not waited for. Together, for the
+# rest of the transaction, set back at the end of the reading.
+_BRIEFLY: Final = "SET LOCAL lock_timeout = '700ms'; SET LOCAL statement_timeout = '1s'"
+_AS_BEFORE: Final = "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT"
 _CHUNK: Final = 20  # lines decoded between two turns of the event loop
 _MOST_FAULTS: Final = 10
 
@@ -48,7 +57,7 @@ class ReconciliationStore:
             dsn,
             command_timeout_s=command_timeout_s,
             application_name="cockpit reconciliation",
-            prepare=_without_jit,
+            prepare=_promptly,
         )
 
     async def close(self) -> None:
@@ -74,13 +83,16 @@ async def reconciliations(connection: Any) -> ReconSnapshot:
     latency_ms = (time.perf_counter() - begin) * 1_000
     lines: list[Line] = []
     faults: list[str] = []
-    for place, row in enumerate(rows[:MOST_LINES]):
+    taken = Counter[str]()
+    for place, row in enumerate(rows):
         if place % _CHUNK == _CHUNK - 1:
             await asyncio.sleep(0)
-        if row["kind"] is not None:
+        taken[row["kind"]] += 1
+        if row["kind"] is not None and taken[row["kind"]] <= MOST_LINES:
             _take(row, lines, faults)
-    if len(rows) > MOST_LINES:
-        faults.insert(0, f"only {MOST_LINES} kinds and instruments are shown, there are more")
+    for kind in Kind:
+        if taken[kind] > MOST_LINES:
+            faults.insert(0, f"only {MOST_LINES} instruments of {kind} runs are shown, there are more")
     more = len(faults) - _MOST_FAULTS
     said = (*faults[:_MOST_FAULTS], *([f"{more} more like it"] if more > 0 else []))
     order = list(Kind)
@@ -92,14 +104,36 @@ async def clean_cycles(
     connection: Any, symbol: str, since: datetime, fresh_s: float = RECOVERY_FRESH_S
 ) -> CleanCycles:
     """How many clean cycles in a row `symbol` has had, of runs begun after `since`; none where a kind has not
-    run for `fresh_s`. A failed query raises."""
+    run for `fresh_s`, or where a line that covers it is breached. A failed query raises."""
     rows = await connection.fetch(_CLEAN_CYCLES, symbol, since, MOST_COUNTED)
     stale = {
         row["name"]: row["newest"]
         for row in rows
         if row["newest"] is not None and (row["at"] - row["newest"]).total_seconds() > fresh_s
     }
-    return clean_cycles_of([(row["name"], row["clean"]) for row in rows], CLEAN_WANTED, stale)
+    breached = [row["name"] for row in rows if row["breached"]]
+    return clean_cycles_of([(row["name"], row["clean"]) for row in rows], CLEAN_WANTED, stale, breached)
+
+
+@asynccontextmanager
+async def briefly(connection: Any, what: str) -> AsyncIterator[None]:
+    """Each statement in it ends within a second. It may stand within a transaction, which goes on.
+
+    Raises:
+        Refused: one of them did not end in time, which says nothing of what was asked.
+    """
+    try:
+        async with connection.transaction():
+            await connection.execute(_BRIEFLY)
+            yield
+            await connection.execute(_AS_BEFORE)
+    except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
+        raise Refused(
+            Code.RECOVERY,
+            f"{what} could not be read within a second: something locks what the trading side writes, or"
+            " Postgres is slow. What cannot be read does not count as clean.",
+            "Find who holds the lock (pg_locks), then ask again.",
+        ) from error
 
 
 def _take(row: Mapping[str, Any], lines: list[Line], faults: list[str]) -> None:
@@ -174,5 +208,7 @@ def _mismatch(fields: Mapping[str, Any]) -> Mismatch:
     return Mismatch(clean(str(name), 80), figure(fields["venue"]), figure(fields["books"]))
 
 
-async def _without_jit(connection: Any) -> None:
-    await connection.execute("SET jit = off")
+async def _promptly(connection: Any) -> None:
+    """Whoever writes the runs can lock them, or make them many: the server ends a reading before it is given
+    up here, so that none stays behind and holds a connection."""
+    await connection.execute("SET jit = off; SET lock_timeout = '1s'; SET statement_timeout = '4500ms'")

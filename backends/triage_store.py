@@ -14,7 +14,7 @@ from uuid import UUID
 
 from backends.incident_store import incident_of
 from backends.postgres_session import Session
-from backends.reconciliation_store import clean_cycles, reconciliations
+from backends.reconciliation_store import briefly, clean_cycles, reconciliations
 from cockpit.domain.audit import Action
 from cockpit.domain.reconciliation import Line
 from cockpit.domain.recovery import BARS, BRANCH, Bars, Linked, QualityCycle, RecoveryFacts
@@ -94,7 +94,8 @@ class TriageStore:
                 )
             breach = await connection.fetchrow(_BREACH)
             changes = await connection.fetch(_CHANGES, [action.value for action in _WORDS])
-            facts = await connection.fetchrow(_FACTS, [], BARS)
+            async with briefly(connection, "Quality cycles"):
+                facts = await connection.fetchrow(_FACTS, [], BARS)
             recon = await reconciliations(connection)
         cycle = _cycle(facts)
         return DeskFacts(
@@ -121,13 +122,18 @@ async def recovery_facts(
     connection: Any, symbols: Sequence[str], moments: Sequence[datetime], fresh_s: float
 ) -> RecoveryFacts:
     """What the conditions of these symbols rest on; clean reconciliations are counted since each moment, and
-    none where a kind has not run for `fresh_s`."""
-    row = await connection.fetchrow(_FACTS, list(symbols), BARS)
-    counted = {
-        (symbol, since): await clean_cycles(connection, symbol, since, fresh_s)
-        for since in moments
-        for symbol in symbols
-    }
+    none where a kind has not run for `fresh_s`.
+
+    Raises:
+        Refused: a part of it could not be read in a second.
+    """
+    async with briefly(connection, "What a recovery rests on"):
+        row = await connection.fetchrow(_FACTS, list(symbols), BARS)
+        counted = {
+            (symbol, since): await clean_cycles(connection, symbol, since, fresh_s)
+            for since in moments
+            for symbol in symbols
+        }
     return RecoveryFacts(
         row["at"],
         tuple(Bars(*each) for each in row["bars"]),
@@ -135,6 +141,7 @@ async def recovery_facts(
         {key: found.count for key, found in counted.items()},
         {key: min(found.stale.values()) for key, found in counted.items() if found.stale},
         fresh_s,
+        row["impossible"],
     )
 
 

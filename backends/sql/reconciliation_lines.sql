@@ -1,12 +1,25 @@
--- Every line of reconciliation: one kind of run on one instrument. $1: lines at most, $2: runs counted in a row at most.
-WITH RECURSIVE known (kind, symbol, place) AS (
+-- Every line of reconciliation: one kind of run on one instrument. $1: lines of each kind at most, $2: runs counted in a row
+-- at most. A kind that nobody knows takes no room from those: of such 20 are told, each by its first line.
+WITH RECURSIVE seen (kind, symbol, place) AS (
+    SELECT kinds.kind, first.symbol, 1 FROM (VALUES ('order'), ('position'), ('ledger')) AS kinds (kind), LATERAL (
+        SELECT coalesce(r.symbol, '') AS symbol FROM reconciliation_runs AS r WHERE r.kind = kinds.kind
+         ORDER BY r.kind, coalesce(r.symbol, '') LIMIT 1) AS first
+    UNION ALL
+    SELECT seen.kind, next.symbol, seen.place + 1 FROM seen, LATERAL (
+        SELECT coalesce(r.symbol, '') AS symbol FROM reconciliation_runs AS r
+         WHERE r.kind = seen.kind AND coalesce(r.symbol, '') > seen.symbol
+         ORDER BY r.kind, coalesce(r.symbol, '') LIMIT 1) AS next
+     WHERE seen.place < $1),
+every (kind, symbol, place) AS (
     (SELECT kind, coalesce(symbol, ''), 1 FROM reconciliation_runs ORDER BY kind, coalesce(symbol, '') LIMIT 1)
     UNION ALL
-    SELECT next.* FROM known, LATERAL (
-        SELECT kind, coalesce(symbol, ''), known.place + 1 FROM reconciliation_runs
-         WHERE (kind, coalesce(symbol, '')) > (known.kind, known.symbol)
-         ORDER BY kind, coalesce(symbol, '') LIMIT 1) AS next
-     WHERE known.place < $1),
+    SELECT next.* FROM every, LATERAL (
+        SELECT kind, coalesce(symbol, ''), every.place + 1 FROM reconciliation_runs AS r
+         WHERE r.kind > every.kind ORDER BY kind, coalesce(symbol, '') LIMIT 1) AS next
+     WHERE every.place < 23),
+known AS (
+    SELECT kind, symbol FROM seen UNION ALL
+    SELECT kind, symbol FROM every WHERE kind NOT IN ('order', 'position', 'ledger')),
 day AS (
     SELECT kind, symbol, count(*) FILTER (WHERE doubt IS NULL AND status = 'clean') AS passed,
            count(*) FILTER (WHERE doubt IS NULL AND status = 'mismatch') AS failed,

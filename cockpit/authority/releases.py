@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
-
+from backends.reconciliation_store import briefly
 from cockpit.authority.approval import Approval, await_approval
 from cockpit.authority.at_commit import left_to_commit, still_allowed, stop
 from cockpit.authority.clean_cycles import clean_cycles
@@ -31,7 +30,7 @@ from cockpit.domain.documents import Reading
 from cockpit.domain.modes import Mode, switch_for
 from cockpit.domain.permissions import Identity
 from cockpit.domain.reconciliation import CleanCycles
-from cockpit.domain.refusals import Code, Refusal, Refused
+from cockpit.domain.refusals import Code, Refusal
 from cockpit.domain.states import State, Transition
 from cockpit.domain.switches import BadTicket, is_set, parse_ticket, takes_ticket
 
@@ -44,10 +43,6 @@ _OF_BREAKERS: Final = {
     Kind.EXCLUDE: "has an error budget",
     Kind.INCLUDE: "has an error budget",
 }
-# Whoever writes reconciliation_runs can lock it: the count is then refused, not waited for. Together, for the
-# rest of the transaction, set back at the end of the count.
-_BRIEFLY: Final = "SET LOCAL lock_timeout = '700ms'; SET LOCAL statement_timeout = '1s'"
-_AS_BEFORE: Final = "SET LOCAL lock_timeout TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT"
 _SINCE: Final = "SELECT since FROM breakers WHERE breaker_id = $1"
 _P0: Final = """
 SELECT incident_id::text, title FROM incidents
@@ -203,19 +198,8 @@ async def _counted(connection: Any, symbol: str, since: datetime, fresh_s: float
     Raises:
         Refused: it could not be counted in a second.
     """
-    try:
-        async with connection.transaction():
-            await connection.execute(_BRIEFLY)
-            found = await clean_cycles(connection, symbol, since, fresh_s)
-            await connection.execute(_AS_BEFORE)
-            return found
-    except (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError) as error:
-        raise Refused(
-            Code.RECOVERY,
-            f"The reconciliation runs of {symbol} could not be read within a second: something locks"
-            " reconciliation_runs, or Postgres is slow. What cannot be counted is not clean.",
-            "Find who holds the lock (pg_locks), then ask again.",
-        ) from error
+    async with briefly(connection, f"Whether reconciliation of {symbol} is clean"):
+        return await clean_cycles(connection, symbol, since, fresh_s)
 
 
 def _released(name: BreakerId, readings: Mapping[BreakerId, Reading]) -> str:

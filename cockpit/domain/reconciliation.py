@@ -9,7 +9,7 @@ Source: operations runbook, "Operational SLOs" and "Recovery Decision Tree"; exc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -199,12 +199,13 @@ class ReconSnapshot:
 class CleanCycles:
     """How many clean cycles in a row an instrument has had since a moment, over all kinds of its runs; `why`
     is one line for people, also where it is enough. `stale` names the kinds that have not run lately, each
-    with its newest run's begin: none counts then."""
+    with its newest run's begin, `breached` those whose line is breached: none counts then."""
 
     count: int
     wanted: int
     why: str
     stale: Mapping[str, datetime] = field(default_factory=dict)
+    breached: frozenset[str] = frozenset()
 
     @property
     def enough(self) -> bool:
@@ -240,19 +241,26 @@ def clean_cycles_of(
     counts: Sequence[tuple[str, int]],
     wanted: int = CLEAN_WANTED,
     stale: Mapping[str, datetime] | None = None,
+    breached: Collection[str] = (),
 ) -> CleanCycles:
     """`counts`: the clean runs in a row of each kind of an instrument's runs. A cycle is clean where every
     kind is, so the lowest counts; without any kind nothing is proved. `stale`: kinds whose newest run is too
-    old to prove anything, with its begin; then none counts (I25)."""
+    old to prove anything, with its begin; `breached`: kinds whose newest runs are mismatches. Then none
+    counts (I25)."""
     stale = stale or {}
     if not counts:
         return CleanCycles(0, wanted, f"0 of {wanted} clean cycles: it has no reconciliation runs")
-    least = min(0 if name in stale else count for name, count in counts)
+    least = min(0 if name in stale or name in breached else count for name, count in counts)
     said = ", ".join(
-        f"{name} {stale_since(stale[name])}" if name in stale else f"{name} {count}" for name, count in counts
+        f"{name} breached"
+        if name in breached
+        else f"{name} {stale_since(stale[name])}"
+        if name in stale
+        else f"{name} {count}"
+        for name, count in counts
     )
     why = f"{min(least, wanted)} of {wanted} clean cycles in a row since then ({said})"
-    return CleanCycles(least, wanted, why, dict(stale))
+    return CleanCycles(least, wanted, why, dict(stale), frozenset(breached))
 
 
 def stale_since(newest: datetime) -> str:

@@ -93,7 +93,8 @@ class QualityCycle:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryFacts:
-    """What Postgres says, by its own clock. `clean` counts, by symbol and moment, the clean reconciliations
+    """What Postgres says, by its own clock. `impossible` counts quality cycles whose times no clock gives:
+    they are unknown, and no newest one. `clean` counts, by symbol and moment, the clean reconciliations
     in a row that have begun since, of the kind that has fewest; `stale` says where a kind has not run for
     `fresh_s`, with its newest run's begin. The same bound holds for quality cycles: what was clean long ago
     proves nothing now (I25)."""
@@ -104,6 +105,7 @@ class RecoveryFacts:
     clean: Mapping[tuple[str, datetime], int] = field(default_factory=dict)
     stale: Mapping[tuple[str, datetime], datetime] = field(default_factory=dict)
     fresh_s: float = RECOVERY_FRESH_S
+    impossible: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,9 @@ def _judge(
     if need is Need.BARS:
         return _bars(facts, symbols)
     if need is Need.QUALITY:
-        return _quality(facts, incident.opened_at)
+        met, read = _quality(facts, incident.opened_at)
+        odd = f"; {facts.impossible} cycles with impossible times count as unknown"
+        return met, read + (odd if facts.impossible else "")
     if need is Need.GATEWAY:
         return broker.healthy, broker.read
     return _clean_runs(facts, symbols, incident.opened_at, CLEAN_RUNS if need is Need.CLEAN_RUNS else 1)

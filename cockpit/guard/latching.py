@@ -2,7 +2,8 @@
 
 Every guard derives the event of the latch from the run that was the third, so that neither a restart nor a
 takeover latches a breach a second time; only clean runs and then three mismatches more are another breach. An
-unknown run neither counts nor clears. Source: operations runbook, "Operational SLOs"; exchange operations
+unknown run neither counts nor clears. A breach does not go stale: however long the look at it took, it stands
+until a clean run. Source: operations runbook, "Operational SLOs"; exchange operations
 runbook 3.1.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from decimal import Decimal
 from typing import Final
 
 from backends.guard_store import Breach, GuardStore, Term
-from cockpit.domain.breakers import EXECUTION, BreakerId, Catalogue, Scope
+from cockpit.domain.breakers import EXECUTION, BreakerId, Catalogue, Scope, scope_of, symbol_of
 from cockpit.domain.incidents import Classification
 from cockpit.domain.reasons import Reason
 from cockpit.domain.reconciliation import BREACH_AT, breach_id
@@ -33,12 +35,14 @@ from cockpit.guard.deeds import Deed, Phase
 log: Final = logging.getLogger("cockpit.guard")
 LOOK_S: Final = 1.0
 AGAIN_S: Final = 10.0  # before a latch that could not be set is tried once more
+PATIENCE: Final = 2  # looks in a row at which a latch was dropped before that is a fault
 RULE: Final = "reconciliation-latch"
 
 
 class Latching:
     """One term's watch. `holds` says whether the lease does; `unapplied` are the firings that a predecessor
-    recorded and had not delivered. `fault` is what keeps it from seeing anything, "" where nothing does."""
+    recorded and had not delivered. `fault` is what keeps it from seeing or setting all that it should, ""
+    where nothing does."""
 
     def __init__(
         self,
@@ -55,15 +59,17 @@ class Latching:
         self._term = term
         self._holds = holds
         self._unapplied = unapplied
+        self._symbols = [symbol_of(name) for name in catalogue.ids if scope_of(name) is Scope.INSTRUMENT]
         self._handled: set[str] = set()
+        self._begun: list[Deed] = []  # at the last look
+        self._drops = 0
         self.fault = ""
 
     async def run(self) -> None:
         """Look each second. Nothing that goes wrong here keeps the other rules from their work."""
         while True:
             try:
-                await self.look()
-                self.fault = ""
+                self.fault = "; ".join(await self.look())
             except (Refused, OSError) as error:
                 self.fault = f"reconciliation is UNKNOWN, no breach of it can be seen: {error}"
             except Exception as error:
@@ -71,13 +77,17 @@ class Latching:
                 self.fault = f"the watch over reconciliation failed: {type(error).__name__}: {error}"
             await asyncio.sleep(LOOK_S)
 
-    async def look(self) -> None:
-        """Begin on every breach that nobody has handled."""
-        begin = time.monotonic()
-        seen = await self._store.breaches(self._term)
+    async def look(self) -> list[str]:
+        """Begin on every breach that nobody has handled. Returns faults."""
+        seen = await self._store.breaches(self._term, self._symbols)
+        dropped = sum(deed.phase is Phase.DROPPED for deed in self._begun)
+        self._begun, self._drops = [], self._drops + 1 if dropped else 0
+        faults = list(seen.faults)
+        if self._drops >= PATIENCE:
+            faults.append(f"{dropped} latches could not be set {self._drops} times in a row: no lease held")
         if not seen.holds:
-            return  # the term is over; whoever renews the lease finds out
-        wanted = [each for breach in seen.found for each in _latches(breach, self._catalogue)]
+            return faults  # the term is over; whoever renews the lease finds out
+        wanted = [each for breach in seen.found for each in _latches(breach)]
         every = {name for each in wanted for name in each.ids}
         self._handled &= every  # what is cleared need not be remembered
         unknown = [name for name in every if name not in self._handled and name not in self._actions.deeds]
@@ -88,7 +98,9 @@ class Latching:
             if firing_id is not None:
                 firing = firing_of(latch.breach, latch.symbol, self._catalogue, seen.now)
                 deed = Deed(firing_id, firing, classification=Classification.RECONCILIATION.value)
-                self._actions.begin_deed(deed, begin, self._holds)
+                self._begun.append(deed)
+                self._actions.begin_deed(deed, math.inf, self._holds)
+        return faults
 
     def _due(self, ids: tuple[str, ...]) -> str | None:
         """The event to bring about now; None where one of them is handled or being done by this process."""
@@ -115,13 +127,13 @@ class _Latch:
     ids: tuple[str, ...]
 
 
-def _latches(breach: Breach, catalogue: Catalogue) -> Iterator[_Latch]:
-    """What to latch. A run over many instruments that names none that is known stands for all of them: "" """
+def _latches(breach: Breach) -> Iterator[_Latch]:
+    """What to latch. A run over many instruments that names none that is known stands for all of them: "".
+    An instrument that joins later has its event from the third run too, so that each guard finds the same."""
     if breach.symbol:
         yield _Latch(breach, breach.symbol, tuple(map(breach_id, breach.runs)))
         return
-    known = [name for name in breach.symbols if f"{Scope.INSTRUMENT.value}:{name}" in catalogue]
-    for symbol in known or [""]:
+    for symbol in breach.symbols:
         yield _Latch(breach, symbol, tuple(breach_id(f"{run}:{symbol}") for run in breach.runs))
 
 

@@ -97,8 +97,10 @@ class Watchkeeping:
             asyncio.create_task(watch_gauges(url, file, lambda: self._lookout, self._faults), name="gauges"),
         ]
         try:
-            await self._load()
+            self._unapplied = _unapplied((await self._store.predecessor())[0])
+            # It reads other tables than the rules do, and goes on where somebody locks those.
             beside.append(asyncio.create_task(self._latching.run(), name="latches"))
+            await self._load()
             self.began.set()
             while not stop.is_set():
                 for task in beside:
@@ -159,8 +161,6 @@ class Watchkeeping:
         lookout = Lookout(self._file.rules, self._settings.catalogue)
         status, firings = await self._store.predecessor()
         lookout.inherit(firings, _breached(status))
-        if self._rows is None:
-            self._unapplied = _unapplied(status)
         begin = time.monotonic()
         rows = await self._store.load(lookout.plan, self._term, self._limits())
         _carry(self._lookout, lookout)

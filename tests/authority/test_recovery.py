@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from cockpit.authority.service import Authority
@@ -24,8 +25,8 @@ INSERT INTO quality_cycles (started_at, status, errors, stale_warnings)
 VALUES (clock_timestamp() + make_interval(secs => $2), $1, $3, 0)
 """
 RUN = """
-INSERT INTO reconciliation_runs (kind, symbol, status, started_at)
-VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))
+INSERT INTO reconciliation_runs (kind, symbol, status, started_at, finished_at)
+SELECT $1, $2, $3, at, at FROM (SELECT clock_timestamp() + make_interval(secs => $4) AS at) AS moment
 """
 
 
@@ -148,3 +149,43 @@ async def test_a_table_that_cannot_be_read_holds_it_up(desk: Desk, authority: Au
     await sql(desk, INCIDENT, "data_quality", BTC, [])
     await sql(desk, "ALTER TABLE daily_bars RENAME TO elsewhere")
     await refused(desk, "unreadable")
+
+
+IMPOSSIBLE = (
+    "'4000-01-01 BC', 'infinity'",
+    "'4000-01-01 BC', clock_timestamp()",
+    "'infinity', clock_timestamp()",
+    "'-infinity', '-infinity'",
+    "'294276-01-01', '294276-01-01'",
+)
+
+
+async def test_a_cycle_with_impossible_times_is_told_and_blocks_nothing_for_good(
+    desk: Desk, authority: Authority
+) -> None:  # I25
+    await desk.trip(BTC)
+    await sql(desk, INCIDENT, "data_quality", BTC, [])
+    await sql(desk, BARS, "BTC-USD")
+    insert = "INSERT INTO quality_cycles (started_at, finished_at, status, errors, stale_warnings) VALUES "
+    for times in IMPOSSIBLE:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await sql(desk, f"{insert} ({times}, 'clean', 0, 0)")
+    await sql(desk, "ALTER TABLE quality_cycles DROP CONSTRAINT quality_cycles_times")
+    await sql(desk, "ALTER TABLE daily_bars DROP CONSTRAINT daily_bars_day")
+    for times in IMPOSSIBLE:  # as a table from before it had bounds may hold them
+        await sql(desk, f"{insert} ({times}, 'clean', 0, 0)")
+    bar = "INSERT INTO daily_bars SELECT symbol, '-infinity', 1, 1, 1, 1, 1 FROM daily_bars LIMIT 1"
+    await sql(desk, bar)
+    await refused(desk, "the newest is unknown", "3 cycles with impossible times count as unknown")
+    await sql(desk, CYCLE, "clean", 0, 0)
+    await accepted(desk)
+
+
+async def test_a_lock_on_what_a_recovery_rests_on_is_a_refusal(
+    desk: Desk, authority: Authority
+) -> None:  # F25
+    await desk.trip(BTC)
+    await sql(desk, INCIDENT, "data_quality", BTC, [])
+    async with desk.platform.connection("gateway") as locker, locker.transaction():
+        await locker.execute("LOCK TABLE daily_bars IN ACCESS EXCLUSIVE MODE")
+        await refused(desk, "could not be read within a second")

@@ -232,6 +232,27 @@ async def test_a_latch_takes_two_consecutive_clean_cycles(desk: Desk, authority:
         assert (await gate.decide("BTC-USD")).permits == frozenset(OrderKind)
 
 
+async def test_a_latch_stays_set_while_the_line_that_set_it_is_breached(  # I1, I25
+    desk: Desk, authority: Authority
+) -> None:
+    await desk.becomes(GLOBAL, State.CLOSED)
+    whole = (
+        "INSERT INTO reconciliation_runs (kind, status, mismatches, finished_at) VALUES ('order', $1,"
+        " $2::jsonb, clock_timestamp())"
+    )
+    async with desk.platform.connection("gateway") as gateway:
+        for _ in range(3):
+            await gateway.execute(whole, "mismatch", '[{"symbol": "BTC-USD", "venue": "1", "books": "2"}]')
+        await desk.trip(LATCH, "automation1")
+        await reconciled(desk, "clean", "clean")
+        row = await release(desk, LATCH)
+        assert row.code == "recovery-conditions" and "breached" in str(row.message), row.message
+        for _ in range(2):
+            await gateway.execute(whole, "clean", "[]")
+    row = await release(desk, LATCH)
+    assert row.status == "done", row.message
+
+
 async def test_a_mismatch_that_comes_before_the_set_keeps_the_latch(desk: Desk) -> None:  # I7
     trap = Trap(faults.AFTER_EVIDENCE)
     async with running(desk, fault=trap):

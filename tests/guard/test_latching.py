@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from typing import Any
 
 import pytest
 
+from backends.guard_store import Breaches, GuardStore
 from cockpit.authority.service import running_authority
 from cockpit.domain.breakers import EXECUTION, BreakerId
 from cockpit.domain.reconciliation import breach_id
 from cockpit.domain.states import State
+from cockpit.guard.actions import FRESH_S
 from cockpit.guard.latching import RULE
+from cockpit.guard.service import Guard
 from tests.authority.desk import until
 from tests.guard.plant import becomes, counters, desk, fired, firings, report, running_guard
 from tests.guard.test_acting import acts, guard_process
@@ -218,3 +223,104 @@ async def test_a_guard_whose_term_is_over_latches_nothing(platform: Platform) ->
         await keeping._latching.look()
         assert keeping._actions.deeds == {}
     assert await latched(platform) == before
+
+
+async def test_rows_that_nobody_watches_crowd_out_no_line(platform: Platform) -> None:  # I25
+    await platform.open_for_trading(*platform.catalogue.everything)
+    ada = BreakerId("latch:ADA-USD")
+    before = await latched(platform, ada)
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(
+            "INSERT INTO reconciliation_runs (kind, symbol, status, finished_at)"
+            " SELECT kind, 'A' || n, 'clean', clock_timestamp() FROM generate_series(1, 320) n,"
+            " (VALUES ('a'), ('position')) AS k (kind)"
+        )
+    await add(platform, "mmm", "position", "ADA-USD")
+    async with running_guard(platform.settings) as guard:
+        await fired(platform, RULE)
+        assert await latched(platform, ada) == {ada: before[ada] + 1}
+        keeping = guard.watchkeeping
+        assert keeping is not None
+        fault = await until(lambda: told(guard))
+        assert "position runs" in fault and "not all of them are watched" in fault
+
+
+async def told(guard: Guard) -> str:
+    """What keeps the watch from seeing, "" for nothing."""
+    return guard.watchkeeping._latching.fault if guard.watchkeeping is not None else ""
+
+
+async def test_a_breach_that_unknown_runs_may_hide_is_told(platform: Platform) -> None:  # I25
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(
+            "INSERT INTO reconciliation_runs (kind, symbol, status, started_at)"
+            " SELECT 'order', 'BTC-USD', 'unknown', clock_timestamp() - n * interval '1 s'"
+            " FROM generate_series(1, 5000) n"
+        )
+    async with running_guard(platform.settings) as guard:
+        assert "order BTC-USD" in await until(lambda: told(guard))
+
+
+async def test_a_breach_does_not_go_stale(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    # I25: a Postgres that takes longer than a reading may be old
+    await platform.open_for_trading(*platform.catalogue.everything)
+    before = await latched(platform)
+    at_once = GuardStore.breaches
+
+    async def late(self: GuardStore, *asked: Any) -> Breaches:
+        found = await at_once(self, *asked)
+        await asyncio.sleep(FRESH_S + 0.1)
+        return found
+
+    monkeypatch.setattr(GuardStore, "breaches", late)
+    await add(platform, "mmm")
+    async with running_guard(platform.settings):
+        await fired(platform, RULE)
+    assert await latched(platform) == {**before, BTC: before[BTC] + 1}
+
+
+async def test_a_latch_that_is_dropped_again_and_again_is_told(platform: Platform) -> None:
+    await platform.open_for_trading(*platform.catalogue.everything)
+    async with running_guard(platform.settings) as guard:
+        keeping = guard.watchkeeping
+        assert keeping is not None
+        keeping._latching._holds = lambda: False
+        await add(platform, "mmm")
+        assert "could not be set" in await until(lambda: told(guard))
+        keeping._latching._holds = lambda: True
+        await fired(platform, RULE)
+
+        async def well() -> bool:
+            return not await told(guard)
+
+        await until(well)
+
+
+async def test_an_instrument_that_joins_a_breach_later_is_latched_too(platform: Platform) -> None:
+    await platform.open_for_trading(*platform.catalogue.everything)
+    before = await latched(platform)
+    named = '[{"symbol": "%s", "venue": "2", "books": "1"}]'
+    await add(platform, "m" * 70, "position", None, ago_s=3, mismatches=named % "ETH-USD")
+    async with running_guard(platform.settings):
+        await fired(platform, RULE)
+        await add(platform, "m", "position", None, ago_s=2, mismatches=named % "BTC-USD")
+        await fired(platform, RULE, 2)
+        await add(platform, "m", "position", None, ago_s=1, mismatches=named % "BTC-USD")
+        await looked(platform)
+    async with running_guard(platform.settings):
+        await looked(platform)
+    assert await latched(platform) == {**before, BTC: before[BTC] + 1, ETH: before[ETH] + 1}
+
+
+async def test_a_lock_on_what_the_rules_read_delays_no_latch(platform: Platform) -> None:  # F25
+    await platform.open_for_trading(*platform.catalogue.everything)
+    before = await latched(platform)
+    guard, stop = Guard(platform.settings, "automation1"), asyncio.Event()
+    async with platform.connection("gateway") as locker, locker.transaction():
+        await locker.execute("LOCK TABLE recent_orders, positions IN ACCESS EXCLUSIVE MODE")
+        await add(platform, "mmm")
+        work = asyncio.create_task(guard.run(stop))
+        await fired(platform, RULE)
+    assert await latched(platform) == {**before, BTC: before[BTC] + 1}
+    stop.set()
+    await asyncio.wait_for(work, 15)

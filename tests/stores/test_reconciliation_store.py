@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
+from backends.guard_store import GuardStore, Term
+from backends.postgres_admin import PostgresAdmin
 from backends.reconciliation_store import ReconciliationStore
 from cockpit.authority.clean_cycles import clean_cycles
 from cockpit.domain.reconciliation import Kind, Line, LineState, Mismatch, ReconSnapshot, Verdict
-from cockpit.domain.refusals import StoreUnreachable
+from cockpit.domain.refusals import Refused, StoreUnreachable
 from tests.trading_platform import Platform
 
 D = Decimal
@@ -54,14 +57,22 @@ async def add(
             )
 
 
-async def raw(platform: Platform, *values: str) -> None:
-    """Rows as SQL says: kind, symbol, status, started_at, finished_at, mismatches."""
-    async with platform.connection("gateway") as gateway:
+async def raw(platform: Platform, *values: str, judged: bool = False) -> None:
+    """Rows as SQL says: kind, symbol, status, started_at, finished_at, mismatches. They are as a table from
+    before it had bounds holds them; with `judged` as those that were written under them."""
+    async with platform.connection() as owner:
+        await owner.execute(
+            "ALTER TABLE reconciliation_runs DROP CONSTRAINT IF EXISTS reconciliation_runs_times,"
+            " DROP CONSTRAINT IF EXISTS reconciliation_runs_size"
+        )
+        if not judged:
+            await owner.execute("ALTER TABLE reconciliation_runs DISABLE TRIGGER USER")
         for each in values:
-            await gateway.execute(
+            await owner.execute(
                 "INSERT INTO reconciliation_runs (kind, symbol, status, started_at, finished_at, mismatches)"
                 f" VALUES ({each})"
             )
+        await owner.execute("ALTER TABLE reconciliation_runs ENABLE TRIGGER USER")
 
 
 def only(snapshot: ReconSnapshot) -> Line:
@@ -152,17 +163,19 @@ MALFORMED = [
     ("clean", NOW, "'4714-12-01 BC'", "'[]'"),
     ("clean", "'infinity'", "NULL", "'[]'"),
     ("clean", "'294276-12-30'", "NULL", "'[]'"),
+    ("clean", NOW, "NULL", "'[]'"),  # it has not finished
 ]
 
 
+@pytest.mark.parametrize("judged", [False, True])
 async def test_what_nobody_can_use_counts_as_unknown_and_is_named(
-    platform: Platform, store: ReconciliationStore
+    platform: Platform, store: ReconciliationStore, judged: bool
 ) -> None:  # I25
     since = (await store.reconciliations()).at - timedelta(hours=1)
     for status, *rest in MALFORMED:
         mismatch = status == "mismatch"
         await add(platform, "cmm" if mismatch else "mmc", ago_s=0.2)
-        await raw(platform, ", ".join(("'order'", f"'{BTC}'", f"'{status}'", *rest)))
+        await raw(platform, ", ".join(("'order'", f"'{BTC}'", f"'{status}'", *rest)), judged=judged)
         snapshot = await store.reconciliations()
         line = only(snapshot)
         assert (line.consecutive, line.clean) == ((2, 0) if mismatch else (0, 0)), (status, rest)
@@ -192,6 +205,107 @@ async def test_rows_outside_every_line_are_named_and_count_nowhere(
         assert snapshot.faults[0].isprintable() and "\u202e" not in snapshot.faults[0]
         async with platform.connection() as owner:
             await owner.execute("DELETE FROM reconciliation_runs")
+
+
+REFUSED = [
+    *(("clean", each, "NULL", "'[]'") for each in ("'infinity'", "'-infinity'", "'1969-12-31Z'")),
+    ("clean", f"{NOW} + interval '25 hours'", "NULL", "'[]'"),
+    *(("clean", NOW, each, "'[]'") for each in ("'infinity'", "'4714-12-01 BC'")),
+    ("mismatch", NOW, "NULL", """('["' || repeat('x', 1000000) || '"]')::jsonb"""),
+]
+
+
+async def test_rows_that_no_platform_writes_are_refused(platform: Platform) -> None:  # I25
+    async with platform.connection("gateway") as gateway:
+        for status, *rest in REFUSED:
+            with pytest.raises(asyncpg.CheckViolationError):
+                await gateway.execute(
+                    "INSERT INTO reconciliation_runs (kind, symbol, status, started_at, finished_at,"
+                    f" mismatches) VALUES ('order', '{BTC}', '{status}', {', '.join(rest)})"
+                )
+
+
+async def test_a_table_from_before_the_bounds_is_upgraded_as_it_is(
+    platform: Platform, store: ReconciliationStore
+) -> None:
+    async with platform.connection() as owner:
+        await owner.execute(
+            "DROP VIEW reconciliation_judged;"
+            " DROP TRIGGER reconciliation_runs_noted ON reconciliation_runs;"
+            " ALTER TABLE reconciliation_runs DROP COLUMN list_doubt, DROP COLUMN named;"
+            " ALTER TABLE reconciliation_runs DROP CONSTRAINT reconciliation_runs_times,"
+            " DROP CONSTRAINT reconciliation_runs_size;"
+            " INSERT INTO reconciliation_runs (kind, symbol, status, started_at, mismatches) VALUES"
+            " ('order', NULL, 'clean', 'infinity', '[]')"
+        )
+    await add(platform, "mmm", "order", None, mismatches='[{"symbol": "ETH-USD", "venue": "1", "books": 2}]')
+    await add(platform, "mmm", "ledger")
+    admin = PostgresAdmin(platform.owner.postgres_dsn)
+    for _ in range(2):
+        await admin.upgrade(platform.catalogue)
+    await admin.close()
+    snapshot = await store.reconciliations()
+    assert [(each.kind, each.unknown, each.breached) for each in snapshot.lines] == [
+        (Kind.ORDER, 4, False),
+        (Kind.LEDGER, 0, True),
+    ]
+    await add(platform, "c", "ledger")
+    assert not (await store.reconciliations()).lines[1].breached
+
+
+async def test_what_a_list_is_worth_is_not_the_writers_to_say(
+    platform: Platform, store: ReconciliationStore
+) -> None:  # I25
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(
+            "INSERT INTO reconciliation_runs (kind, symbol, status, finished_at, mismatches, list_doubt)"
+            f" VALUES ('order', '{BTC}', 'clean', {NOW}, '[1]', '')"
+        )
+        await gateway.execute("UPDATE reconciliation_runs SET list_doubt = ''")
+    assert only(await store.reconciliations()).last.doubt == "it says clean and lists mismatches"
+
+
+async def test_what_is_locked_is_told_and_not_waited_for(
+    platform: Platform, store: ReconciliationStore
+) -> None:  # I4, F25
+    await add(platform, "cc")
+    at = (await store.reconciliations()).at
+    guard, tables = GuardStore(platform.login("automation1").postgres_dsn), "reconciliation_runs"
+    desk = platform.postgres_store("monitor1")
+    async with platform.connection("gateway") as locker, locker.transaction():
+        await locker.execute(f"LOCK TABLE {tables}, daily_bars IN ACCESS EXCLUSIVE MODE")
+        for reading in (
+            store.reconciliations,
+            lambda: store.clean_cycles(BTC, at),
+            lambda: guard.breaches(Term("x", 1)),
+            lambda: desk.recovery_facts([BTC], [at], 60.0),
+        ):
+            begin = time.monotonic()
+            with pytest.raises(Refused):
+                await reading()
+            assert time.monotonic() - begin < 2.5
+        async with platform.connection() as owner:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            assert await owner.fetchval(waiting + " AND datname = current_database()") == 0
+    await guard.close()
+    await desk.close()
+
+
+async def test_no_rows_of_other_kinds_crowd_a_line_out(
+    platform: Platform, store: ReconciliationStore
+) -> None:
+    async with platform.connection("gateway") as gateway:
+        await gateway.execute(
+            "INSERT INTO reconciliation_runs (kind, symbol, status)"
+            " SELECT 'a', 'S' || n, 'unknown' FROM generate_series(1, 310) n UNION ALL"
+            " SELECT 'order', 'S' || n, 'unknown' FROM generate_series(1, 310) n"
+        )
+    await add(platform, "mmm", "position", "ADA-USD")
+    snapshot = await store.reconciliations()
+    line = snapshot.line(Kind.POSITION, "ADA-USD")
+    assert line is not None and line.breached
+    assert "only 300 instruments of order runs are shown" in snapshot.faults[0]
+    assert any("no such kind" in each for each in snapshot.faults)
 
 
 async def test_one_readable_item_is_a_mismatch_and_the_rest_is_named(
@@ -260,6 +374,33 @@ async def test_runs_of_all_instruments_cover_each(platform: Platform) -> None:
     await add(platform, "m", "position", None)
     await add(platform, "cc", "position")
     assert await cycles(platform, since) == 0  # its own do not outweigh it
+
+
+@pytest.mark.parametrize("symbol", [None, ""])
+async def test_a_line_of_all_instruments_counts_though_it_stopped(
+    platform: Platform, symbol: str | None
+) -> None:  # I25
+    await add(platform, "mmm", "order", symbol, ago_s=1)
+    async with platform.connection() as owner:
+        since = await owner.fetchval("SELECT clock_timestamp()")
+    for _ in range(2):
+        await add(platform, "c")
+    assert await cycles(platform, since) == 0
+    for _ in range(2):
+        await add(platform, "c", "order", symbol)
+    assert await cycles(platform, since) == 2
+
+
+@pytest.mark.parametrize("symbol", [None, BTC])
+async def test_nothing_is_clean_while_a_line_is_breached(platform: Platform, symbol: str | None) -> None:
+    # I25: however long ago its last run was
+    await add(platform, "mmm", "position", symbol, ago_s=40 * 86_400)
+    async with platform.connection() as owner:
+        since = await owner.fetchval("SELECT clock_timestamp() - interval '5 seconds'")
+    await add(platform, "cc")
+    async with platform.connection("authority") as connection:
+        found = await clean_cycles(connection, BTC, since)
+    assert not found.enough and "breached" in found.why, found.why
 
 
 async def test_a_failed_query_is_no_answer(platform: Platform, store: ReconciliationStore) -> None:  # I4
