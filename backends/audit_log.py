@@ -6,6 +6,7 @@ an advisory lock could be taken, and held, by any login.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from cockpit.domain.audit import Action, ChainBroken, Entry, Head, chain_hash, s
 from cockpit.domain.documents import MAX_COUNTER, rfc3339
 
 _SQL: Final = files("backends").joinpath("sql")
+INLINE: Final = 20  # entries that are hashed on the event loop: a few milliseconds
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _APPEND: Final = _SQL.joinpath("audit_append.sql").read_text()
 # The outer SELECT runs once the lock is held, so the clock is read after any wait for it.
@@ -126,34 +128,71 @@ async def append(connection: Any, new: NewEntry, locked: LockedHead | None = Non
         NotInTransaction: there is none.
         ValueError: the payload holds a NUL character, which no canonical JSON does.
     """
+    (entry,) = _placed(await _head(connection, (new,), locked), (new,))
+    await connection.execute(_APPEND, *_columns(entry))
+    return entry
+
+
+async def append_all(
+    connection: Any, news: Sequence[NewEntry], locked: LockedHead | None = None
+) -> Sequence[Entry]:
+    """`append` of several, one after the other, at the cost of little more than one: one clock for all, one
+    round trip for their rows. Many are hashed in a thread.
+
+    Raises:
+        NotInTransaction, ValueError: as `append`; none was appended.
+    """
+    if not news:
+        return ()
+    head = await _head(connection, news, locked)
+    few = len(news) <= INLINE
+    entries = _placed(head, news) if few else await asyncio.to_thread(_placed, head, news)
+    await connection.executemany(_APPEND, [_columns(entry) for entry in entries])
+    return entries
+
+
+async def _head(connection: Any, news: Iterable[NewEntry], locked: LockedHead | None) -> LockedHead:
     if not connection.is_in_transaction():
         raise NotInTransaction("audit entries are appended inside a transaction only")
-    if "\0" in new.payload:
+    if any("\0" in new.payload for new in news):
         raise ValueError("an audit payload with a NUL character")
-    head = locked or LockedHead(**await connection.fetchrow(_LOCK_HEAD))
-    entry = Entry(
-        seq=head.seq + 1,
-        event_id=_text(new.event_id),
-        timestamp=head.now,
-        action=new.action.value,
-        user_id=_text(new.user_id),
-        role=_text(new.role),
-        target=_text(new.target),
-        details=canonical(
-            {str(storable(name)): storable(value) for name, value in new.details.items()}
-        ).decode(),
-        ip_address=None if new.ip_address is None else _text(new.ip_address),
-        key_id=_text(new.key_id),
-        payload=new.payload,
-        payload_hash=sha256_hex(new.payload.encode()),
-        signed_hash=_text(new.signed_hash),
-        prev_hash=head.chain_hash,
-        evidence_link=new.evidence_link,
-        evidence_sha256=new.evidence_sha256,
-    )
-    entry = replace(entry, chain_hash=chain_hash(entry))
-    await connection.execute(
-        _APPEND,
+    return locked or LockedHead(**await connection.fetchrow(_LOCK_HEAD))
+
+
+def _placed(head: LockedHead, news: Iterable[NewEntry]) -> list[Entry]:
+    """The entries that follow `head`, each linked to the one before."""
+    entries: list[Entry] = []
+    seq, prev_hash = head.seq, head.chain_hash
+    for new in news:
+        seq += 1
+        entry = Entry(
+            seq=seq,
+            event_id=_text(new.event_id),
+            timestamp=head.now,
+            action=new.action.value,
+            user_id=_text(new.user_id),
+            role=_text(new.role),
+            target=_text(new.target),
+            details=canonical(
+                {str(storable(name)): storable(value) for name, value in new.details.items()}
+            ).decode(),
+            ip_address=None if new.ip_address is None else _text(new.ip_address),
+            key_id=_text(new.key_id),
+            payload=new.payload,
+            payload_hash=sha256_hex(new.payload.encode()),
+            signed_hash=_text(new.signed_hash),
+            prev_hash=prev_hash,
+            evidence_link=new.evidence_link,
+            evidence_sha256=new.evidence_sha256,
+        )
+        prev_hash = chain_hash(entry)
+        entries.append(replace(entry, chain_hash=prev_hash))
+    return entries
+
+
+def _columns(entry: Entry) -> tuple[object, ...]:
+    """The arguments of `audit_append.sql`."""
+    return (
         entry.seq,
         entry.event_id,
         entry.timestamp,
@@ -172,7 +211,6 @@ async def append(connection: Any, new: NewEntry, locked: LockedHead | None = Non
         entry.evidence_link,
         entry.evidence_sha256,
     )
-    return entry
 
 
 async def read_head(connection: Any) -> Head:

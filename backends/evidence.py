@@ -76,13 +76,24 @@ class Evidence:
             EvidenceConflict: it exists with other bytes.
             EvidenceUnavailable: it could not be written, or not proved to be.
         """
+        await self.put_all_new({key: data})
+
+    async def put_all_new(self, objects: Mapping[str, bytes]) -> None:
+        """`put_new` of each, side by side; on return all are durable. Where one fails the others may exist.
+
+        Raises:
+            EvidenceConflict, EvidenceUnavailable: as `put_new`, of the first that failed.
+        """
+        await asyncio.gather(*(self._create(key, data) for key, data in objects.items()))
+        if self._folder is not None:
+            await self._flush([self._folder / key for key in objects])
+
+    async def _create(self, key: str, data: bytes) -> None:
         try:
             await self._call(lambda store: obstore.put_async(store, key, data, mode="create"))
         except AlreadyExistsError as error:
             if await self.get(key) != data:
                 raise EvidenceConflict(key) from error
-        if self._folder is not None:
-            await self._flush(self._folder / key)
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes; None where there is none.
@@ -166,16 +177,18 @@ class Evidence:
         settings: dict[str, Any] = {"config": self._options, "client_options": client, "retry_config": _RETRY}
         return from_url(self._url, **settings)
 
-    async def _flush(self, path: Path) -> None:
+    async def _flush(self, paths: Sequence[Path]) -> None:
         """obstore leaves a folder's files to the page cache; evidence has to outlive a power cut."""
         try:
-            await asyncio.to_thread(_fsync, path)
+            await asyncio.to_thread(_fsync, paths)
         except OSError as error:
             raise EvidenceUnavailable(self.url, _reason(error)) from error
 
 
-def _fsync(path: Path) -> None:
-    for target in (path, path.parent, path.parent.parent):
+def _fsync(paths: Sequence[Path]) -> None:
+    """Every file, then the folders that name them, each once."""
+    folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.parent))
+    for target in (*paths, *folders):
         descriptor = os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -6,17 +6,25 @@ caller reads the document again instead of repeating.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import resources
 from typing import Final
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
+from backends.redis_changes import (
+    AuthorityView,
+    Change,
+    CommitReply,
+    Fields,
+    HistoryEntry,
+    Seen,
+    Value,
+    run,
+    run_all,
+)
 from backends.redis_connection import Line, transaction
-from backends.redis_facts import StoreFacts, read_facts
+from backends.redis_facts import read_facts
 from backends.redis_replies import (
     ACK_KEY,
     EVENTS_KEY,
@@ -32,73 +40,25 @@ from backends.redis_replies import (
     server_time,
 )
 from backends.redis_store import apply_trip, read_events
-from backends.signing import canonical
 from backends.trip_exchange import Command
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
-from cockpit.domain.refusals import StoreUnreachable
+from cockpit.domain.refusals import Refused, StoreUnreachable
 from cockpit.domain.snapshots import StreamEvent, TripReceipt
 
-Value = bytes | None
-"""The bytes of a key, None where it does not exist."""
-Fields = Mapping[str, str | bytes]
-"""A stream entry: `backends.trip_exchange.event_fields` makes one."""
+__all__ = [
+    "STREAM_LENGTH",
+    "AuthorityRedis",
+    "AuthorityView",
+    "Change",
+    "CommitReply",
+    "Fields",
+    "HistoryEntry",
+    "Seen",
+    "Value",
+]
+
 STREAM_LENGTH: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorityView:
-    """One consistent reading: raw bytes, since what is compared later is bytes. `acks` by gateway name."""
-
-    run_id: str
-    server_time: datetime
-    counters: Mapping[BreakerId, Value]
-    documents: Mapping[BreakerId, Value]
-    legacy: Value
-    term: Value
-    acks: Mapping[str, Value]
-    facts: StoreFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a change builds on: it is applied only while all of this still holds, byte for byte."""
-
-    breaker_id: BreakerId
-    run_id: str
-    counter: Value
-    document: Value
-    legacy: Value
-    term: int
-    ancestors: Mapping[BreakerId, tuple[Value, Value]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, view: AuthorityView, catalogue: Catalogue, breaker_id: BreakerId, term: int) -> Seen:
-        above = catalogue.ancestors(breaker_id)
-        return cls(
-            breaker_id,
-            view.run_id,
-            view.counters[breaker_id],
-            view.documents[breaker_id],
-            view.legacy,
-            term,
-            {name: (view.counters[name], view.documents[name]) for name in above},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One transition for `circuit_breaker:history`; `at` gives the score, `member` is canonical JSON."""
-
-    at: datetime
-    member: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CommitReply:
-    """`why` is what did not hold: server, deadline, term, counter, document, legacy, ancestor, not-open."""
-
-    ok: bool
-    why: str = ""
+EXCHANGE: Final = 200  # commands in one write: nobody else waits longer than a few milliseconds for them
 
 
 class AuthorityRedis:
@@ -157,7 +117,7 @@ class AuthorityRedis:
 
     async def take_term(self, term: int) -> bool:
         """Fence every older holder. False where a newer term has been taken: stand down."""
-        return (await self._run("take_term", [TERM_KEY], [str(term)])).ok
+        return (await run(self._line, "take_term", [TERM_KEY], [str(term)])).ok
 
     async def commit(
         self,
@@ -168,29 +128,25 @@ class AuthorityRedis:
         history: HistoryEntry,
         event: Fields,
     ) -> CommitReply:
-        """The compare-and-set of a loosening. `deadline` is judged by the server's clock; `legacy` None
-        leaves `circuit_breaker:state` as it is."""
-        keys = [*_fixed_keys(seen), HISTORY_KEY, EVENTS_KEY]
-        arguments: list[str | bytes] = [
-            *_expected(seen),
-            str(int(deadline.timestamp() * 1_000)),
-            document,
-            legacy or b"",
-            repr(history.at.timestamp()),
-            history.member,
-            _json_array(event),
-        ]
-        for name, values in seen.ancestors.items():
-            keys += [counter_key(name), document_key(name)]
-            arguments += [_expect(value) for value in values]
-        return await self._run("commit", keys, arguments)
+        """The compare-and-set of one loosening, as `Change` has it."""
+        change = Change(seen, deadline, document, legacy, history, event)
+        return await run(self._line, "commit", *change.call())
+
+    async def commit_all(self, changes: Sequence[Change]) -> list[CommitReply | Refused]:
+        """Each its own compare-and-set, in order, in one round trip; what the server answers to one instead
+        of a reply is among them.
+
+        Raises:
+            StoreUnreachable: no answer; `maybe_applied` where they had been sent.
+        """
+        return await run_all(self._line, "commit", [change.call() for change in changes])
 
     async def write_open_document(
         self, seen: Seen, document: bytes, legacy: bytes | None = None
     ) -> CommitReply:
         """Record why a breaker is OPEN. Applied only while its counter is the one seen (a later trip wins);
         a document that is not OPEN is refused."""
-        return await self._run("write_open", _fixed_keys(seen), [*_expected(seen), document, legacy or b""])
+        return await run(self._line, "write_open", seen.keys(), [*seen.expected(), document, legacy or b""])
 
     async def mirror_legacy(self, seen: Seen, legacy: bytes) -> CommitReply:
         """Make `circuit_breaker:state` mirror the global document in `seen`, while that is unchanged.
@@ -200,7 +156,7 @@ class AuthorityRedis:
         """
         if seen.breaker_id != GLOBAL:
             raise ValueError(f"only global is mirrored, not {seen.breaker_id}")
-        return await self._run("mirror_legacy", _fixed_keys(seen), [*_expected(seen), legacy])
+        return await run(self._line, "mirror_legacy", seen.keys(), [*seen.expected(), legacy])
 
     async def trip(self, breaker_id: BreakerId, event: Fields) -> TripReceipt:
         """INCR and event, as a person's trip; on its own connection."""
@@ -215,6 +171,26 @@ class AuthorityRedis:
         if by < 1:
             raise ValueError("a counter is only ever raised")
         return int(await self._trips.command("INCRBY", counter_key(self._catalogue.known(breaker_id)), by))
+
+    async def raise_counters(self, by: Mapping[BreakerId, int]) -> None:
+        """`raise_counter` of several, `EXCHANGE` to a round trip.
+
+        Raises:
+            ValueError: one would not be raised.
+        """
+        if any(each < 1 for each in by.values()):
+            raise ValueError("a counter is only ever raised")
+        commands: list[Command] = [
+            ("INCRBY", counter_key(self._catalogue.known(name)), each) for name, each in by.items()
+        ]
+        for first in range(0, len(commands), EXCHANGE):
+            for reply in await self._trips.exchange(*commands[first : first + EXCHANGE]):
+                checked(reply)
+
+    async def legacy(self) -> Value:
+        """The bytes of `circuit_breaker:state` as they are now."""
+        value: Value = await self._line.command("GET", LEGACY_KEY)
+        return value
 
     async def add_history(self, entry: HistoryEntry) -> None:
         """Add one member; adding an equal one again changes nothing."""
@@ -260,46 +236,3 @@ class AuthorityRedis:
         replies = await self._line.exchange(("MULTI",), ("DEL", EVENTS_KEY), *adds, ("EXEC",))
         for reply in transaction(replies):
             checked(reply)
-
-    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes]) -> CommitReply:
-        """EVALSHA. NOSCRIPT says that nothing ran, so the script is loaded and run once more (F20)."""
-        text, digest = _SCRIPTS[script]
-        call: Command = ("EVALSHA", digest, len(keys), *keys, *arguments)
-        reply = (await self._line.exchange(call))[0]
-        if isinstance(reply, NoScriptError):
-            await self._line.command("SCRIPT", "LOAD", text)
-            reply = (await self._line.exchange(call))[0]
-        match checked(reply):
-            case [b"OK"]:
-                return CommitReply(True)
-            case [b"REFUSED", bytes(why)]:
-                return CommitReply(False, why.decode("ascii", "replace"))
-        raise StoreUnreachable(REDIS, f"{script} answered nonsense", maybe_applied=True)
-
-
-def _fixed_keys(seen: Seen) -> list[str]:
-    return [counter_key(seen.breaker_id), document_key(seen.breaker_id), LEGACY_KEY, TERM_KEY]
-
-
-def _expected(seen: Seen) -> list[str | bytes]:
-    """The arguments that every compare-and-set begins with."""
-    values = (seen.counter, seen.document, seen.legacy, str(seen.term).encode())
-    return [seen.run_id, *map(_expect, values)]
-
-
-def _expect(value: Value) -> bytes:
-    return b"-" if value is None else b"=" + value
-
-
-def _json_array(event: Fields) -> bytes:
-    flat = [part.decode() if isinstance(part, bytes) else part for pair in event.items() for part in pair]
-    return canonical(flat)
-
-
-def _load_script(name: str) -> tuple[str, str]:
-    text = resources.files("backends").joinpath("lua", f"{name}.lua").read_text("utf-8")
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-_NAMES: Final = ("commit", "write_open", "mirror_legacy", "take_term")
-_SCRIPTS: Final = {name: _load_script(name) for name in _NAMES}

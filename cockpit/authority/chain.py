@@ -14,6 +14,7 @@ from typing import Any, Final
 from backends.audit_log import entry_of, load_entries, read_head, verify_signatures
 from backends.evidence import Evidence
 from backends.signing import KeyRing, canonical
+from cockpit.authority.batches import apart
 from cockpit.authority.keys import every_key
 from cockpit.authority.status import ChainHealth
 from cockpit.domain.audit import EMPTY, ChainBroken, Entry, Head, derived_mismatch, verify_chain
@@ -108,14 +109,10 @@ class ChainGuard:
         return head, row["now"]
 
     async def _check(self, connection: Any, entries: Sequence[Entry], head: Head) -> Head:
-        head = verify_chain(entries, head)
         if any(entry.key_id not in self._keys for entry in entries):
             self._keys = await every_key(connection, self._authority_keys)
-        verify_signatures(entries, self._keys)
-        for entry in entries:
-            if column := derived_mismatch(entry):
-                raise ChainBroken(entry.seq, f"its {column} is not the signed one")
-        return head
+        keys = self._keys
+        return await apart(len(entries), lambda: _followed(entries, head, keys))
 
     def fault(self, now: datetime, limits: Limits) -> str | None:
         """Why a loosening may not rely on the chain at `now`; None where it may."""
@@ -145,6 +142,15 @@ class ChainGuard:
         self._health.seq, self._health.verified_at = head.seq, now
         if full:
             self._health.full_verified_at, self._health.fault, self.broken_at = now, None, None
+
+
+def _followed(entries: Sequence[Entry], head: Head, keys: KeyRing) -> Head:
+    head = verify_chain(entries, head)
+    verify_signatures(entries, keys)
+    for entry in entries:
+        if column := derived_mismatch(entry):
+            raise ChainBroken(entry.seq, f"its {column} is not the signed one")
+    return head
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backends.audit_log import LockedHead, append
+from backends.audit_log import LockedHead, NewEntry, append_all
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
+from backends.signing import SigningKey
 from cockpit.authority import faults
+from cockpit.authority.batches import apart
+from cockpit.authority.compare_and_set import TOGETHER, BatchCheck, Pending, set_all
 from cockpit.authority.entries import new_entry
 from cockpit.authority.loosening import APPENDED, Loosening, fits
 from cockpit.authority.means import CHANGE, Doubt, Means, tell
-from cockpit.authority.recovery import CommitRow, record_applied, record_void
+from cockpit.authority.recovery import CommitRow, draft_outcomes, record_outcomes
 from cockpit.authority.size_share import limits_in_force
 from cockpit.authority.words import WORDS
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+from cockpit.domain.refusals import Code, Refusal
 from cockpit.domain.states import SIZED, TIGHTENING, Transition
 
 EVIDENCE_TIMEOUT_S: Final = 5.0  # for one object; a batch has a hundredth of it more for each
@@ -33,15 +36,6 @@ INSERT INTO commits (commit_id, request_id, breaker_id, transition, redis_run_id
                      deadline, intent_seq, context)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
-_REPLY_CODES: Final = {
-    "counter": (Code.STALE_EPOCH, "It was tripped while this was being committed."),
-    "ancestor": (Code.ANCESTOR, "What may hold it, above it or as its switch, changed meanwhile."),
-    "legacy": (Code.ANCESTOR, "The key circuit_breaker:state was changed by hand."),
-    "server": (Code.STALE_EPOCH, "Redis was restarted or replaced while this was being committed."),
-    "deadline": (Code.EXPIRED, "Its commit deadline has passed."),
-    "term": (Code.VOID, "Another authority took over."),
-    "document": (Code.STALE_EPOCH, "Its state changed while this was being committed."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +58,18 @@ async def commit(means: Means, loosening: Loosening) -> Result:
     return (await commit_all(means, [loosening]))[0]
 
 
-async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
+async def commit_all(
+    means: Means, batch: Sequence[Loosening], recheck: BatchCheck | None = None
+) -> list[Result]:
     """Commit several, in order, with one transaction for all intents and one for all outcomes. A batch either
-    loosens or tightens."""
+    loosens or tightens; it is kept to some hundreds, since the lease cannot be renewed during a transaction.
+    `recheck` is asked of some at a time, just before their compare-and-sets."""
     for item in batch:  # whatever made it: nothing but what the tables allow is ever recorded
         fits(item.breaker_id, item.transition, item.document.state)
     names: set[BreakerId] = {item.breaker_id for item in batch}
     means.in_flight |= names
     try:
-        results = await _steps(means, batch)
+        results = await _steps(means, batch, recheck)
     except Doubt:
         means.over = True
         raise
@@ -85,7 +82,7 @@ async def commit_all(means: Means, batch: Sequence[Loosening]) -> list[Result]:
     return results
 
 
-async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
+async def _steps(means: Means, batch: Sequence[Loosening], recheck: BatchCheck | None) -> list[Result]:
     await means.fault(faults.BEFORE_INTENT)
     rows = await _intents(means, batch)
     try:
@@ -93,10 +90,11 @@ async def _steps(means: Means, batch: Sequence[Loosening]) -> list[Result]:
         blocked = await _evidence(means, [item for item in batch if item.transition not in TIGHTENING])
         await means.fault(faults.AFTER_EVIDENCE)
         overtaken = await _overtaken(means, batch)
-        verdicts = [
-            blocked or overtaken.get(item.commit_id) or await _set(means, item, row)
+        pending = [
+            Pending(item, row.intent_seq, blocked or overtaken.get(item.commit_id))
             for item, row in zip(batch, rows, strict=True)
         ]
+        verdicts = await set_all(means, pending, recheck)
         await means.fault(faults.AFTER_SET)
         return await _outcomes(means, rows, verdicts)
     except Doubt:
@@ -119,29 +117,34 @@ async def _intents(means: Means, batch: Sequence[Loosening]) -> list[CommitRow]:
 
 
 async def _record_intents(means: Means, batch: Sequence[Loosening]) -> list[CommitRow]:
-    rows = []
+    drafted = await apart(len(batch), lambda: [_drafted(means.key, item) for item in batch])
     async with means.pool.acquire() as connection, connection.transaction():
         locked: LockedHead | None = await means.lease.check_and_lock(connection)
         for item in batch:
             if item.guard and await item.guard(connection) is APPENDED:
                 locked = None
-            action = WORDS[item.transition].intent
-            entry = await append(
-                connection,
-                new_entry(
-                    means.key, item.author, action, item.commit_id, item.breaker_id, item.details, item.proof
-                ),
-                locked,
-            )
-            locked = None
-            rows.append(await _insert(connection, means, item, entry.seq))
+        entries = await append_all(connection, [new for new, _, _ in drafted], locked)
+        rows = [
+            CommitRow(item.commit_id, item.breaker_id, item.transition, item.raw, entry.seq, context)
+            for item, entry, (_, context, _) in zip(batch, entries, drafted, strict=True)
+        ]
+        arguments = [
+            _columns(means, item, row, text)
+            for item, row, (_, _, text) in zip(batch, rows, drafted, strict=True)
+        ]
+        await connection.executemany(_INTENT, arguments)
     return rows
 
 
-async def _insert(connection: Any, means: Means, item: Loosening, intent_seq: int) -> CommitRow:
-    context = item.context()
-    await connection.execute(
-        _INTENT,
+def _drafted(key: SigningKey, item: Loosening) -> tuple[NewEntry, Mapping[str, Any], str]:
+    action, context = WORDS[item.transition].intent, item.context()
+    entry = new_entry(key, item.author, action, item.commit_id, item.breaker_id, item.details, item.proof)
+    return entry, context, json.dumps(context)
+
+
+def _columns(means: Means, item: Loosening, row: CommitRow, context: str) -> tuple[object, ...]:
+    """The arguments of `_INTENT`."""
+    return (
         item.commit_id,
         item.request_ids[0] if item.request_ids else None,
         item.breaker_id,
@@ -151,11 +154,10 @@ async def _insert(connection: Any, means: Means, item: Loosening, intent_seq: in
         means.lease.term,
         item.raw.decode(),
         item.deadline_db,
-        intent_seq,
-        json.dumps(context),
+        row.intent_seq,
+        context,
         list(item.request_ids),
     )
-    return CommitRow(item.commit_id, item.breaker_id, item.transition, item.raw, intent_seq, context)
 
 
 async def _overtaken(means: Means, batch: Sequence[Loosening]) -> dict[str, Refusal]:
@@ -183,7 +185,9 @@ async def _evidence(means: Means, batch: Sequence[Loosening]) -> Refusal | None:
         return None
     try:
         async with asyncio.timeout(EVIDENCE_TIMEOUT_S * (1 + len(batch) / 100)):
-            await asyncio.gather(*(means.evidence.put_new(item.proof.key, item.evidence) for item in batch))
+            for first in range(0, len(batch), TOGETHER):
+                part = batch[first : first + TOGETHER]
+                await means.evidence.put_all_new({item.proof.key: item.evidence for item in part})
     except (EvidenceUnavailable, EvidenceConflict, TimeoutError) as error:
         means.health.evidence_ok = False
         why = str(error) or "no answer in time"
@@ -196,47 +200,11 @@ async def _evidence(means: Means, batch: Sequence[Loosening]) -> Refusal | None:
     return None
 
 
-async def _set(means: Means, item: Loosening, row: CommitRow) -> Refusal | None:
-    """The compare-and-set; None where it was applied.
-
-    Raises:
-        Doubt: the reply got lost after the command was sent.
-    """
-    deadline = item.deadline
-    if item.recheck:
-        try:
-            async with means.pool.acquire() as connection:
-                ends = await item.recheck(connection)
-        except Refused as refused:
-            if isinstance(refused, StoreUnreachable):
-                raise
-            return refused.refusal
-        if ends is not None:  # the same instant by Redis's clock
-            deadline = min(deadline, ends + (item.deadline - item.deadline_db))
-    try:
-        reply = await means.redis.commit(
-            item.seen, deadline, item.raw, item.legacy, item.history(row.intent_seq), item.event()
-        )
-    except StoreUnreachable as error:
-        if error.maybe_applied:
-            raise Doubt(str(error)) from error
-        return error.refusal
-    if reply.ok:
-        return None
-    code, why = _REPLY_CODES.get(reply.why, (Code.VOID, f"Redis refused it ({reply.why})."))
-    return Refusal(code, f"{item.breaker_id} was not changed: {why}", "Look at it again and decide anew.")
-
-
 async def _outcomes(
     means: Means, rows: Sequence[CommitRow], verdicts: Sequence[Refusal | None]
 ) -> list[Result]:
-    results = []
+    drafted = await draft_outcomes(means.key, rows, verdicts)
     async with means.transaction() as connection:
-        for row, refusal in zip(rows, verdicts, strict=True):
-            if refusal is None:
-                seq = await record_applied(connection, means.key, row)
-            else:
-                seq = await record_void(connection, means.key, row, refusal)
-            results.append(Result(refusal is None, seq, refusal))
+        seqs = await record_outcomes(connection, means.key, drafted)
         await tell(connection, CHANGE)
-    return results
+    return [Result(refusal is None, seq, refusal) for refusal, seq in zip(verdicts, seqs, strict=True)]

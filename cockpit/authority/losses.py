@@ -18,10 +18,12 @@ from cockpit.domain.incidents import Severity
 from cockpit.domain.states import State
 
 _LOST: Final = """
-UPDATE breakers SET redis_run_id = $2, counter = $3, state = 'OPEN', since = clock_timestamp(),
-       actor = 'authority', reason = 'operational', notes = $4, updated_at = clock_timestamp(),
-       document = CASE WHEN $5 THEN document END
- WHERE breaker_id = $1
+UPDATE breakers b
+   SET redis_run_id = $1, counter = l.counter, state = 'OPEN', since = clock_timestamp(), actor = 'authority',
+       reason = 'operational', notes = $4, updated_at = clock_timestamp(),
+       document = CASE WHEN $5 THEN b.document END
+  FROM unnest($2::text[], $3::bigint[]) AS l (breaker_id, counter)
+ WHERE b.breaker_id = l.breaker_id
 """
 
 
@@ -82,24 +84,25 @@ async def record_loss(means: Means, world: World, lost: Sequence[Known], why: st
     it, and no restore reaches past it (I1).
     """
     counters: dict[BreakerId, int] = {}
+    raised: dict[BreakerId, int] = {}
     for item in lost:
         counter = world.counter(item.breaker_id)
         counters[item.breaker_id] = item.counter
         if counter is None or counter < item.counter:
             counters[item.breaker_id] = item.counter + 1
-            await means.redis.raise_counter(item.breaker_id, item.counter + 1)
+            raised[item.breaker_id] = item.counter + 1
         elif item.run_id is None:
             counters[item.breaker_id] = counter
         elif counter == item.counter and not item.unchanged(world):
             # Its document is gone, so its counter may have begun anew: as good as one trip more.
-            await means.redis.raise_counter(item.breaker_id, 1)
+            raised[item.breaker_id] = 1
+    await means.redis.raise_counters(raised)
     event_id = str(uuid4())
     if not watched:
         why += ", while no authority was watching: no grant can be restored"
     notes = f"State lost: {why}."
     async with means.transaction() as connection:
-        for name, counter in counters.items():
-            await connection.execute(_LOST, name, world.run_id, counter, notes, watched)
+        await connection.execute(_LOST, world.run_id, list(counters), list(counters.values()), notes, watched)
         entry = await append(
             connection,
             new_entry(

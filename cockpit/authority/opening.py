@@ -17,9 +17,10 @@ from cockpit.domain.legacy import legacy_fields
 from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.states import State
 
+# After a loss the rows keep the documents of other states, which only a restore may write again.
 _OPEN_ROWS: Final = """
 SELECT breaker_id, counter, document FROM breakers
- WHERE state = 'OPEN' AND document IS NOT NULL AND redis_run_id = $1
+ WHERE state = 'OPEN' AND redis_run_id = $1 AND position('"state":"OPEN"' in document) > 0
 """
 
 

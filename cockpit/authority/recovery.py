@@ -7,12 +7,13 @@ Redis either holds exactly the intent's document, or never will.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backends.audit_log import append
+from backends.audit_log import NewEntry, append, append_all
 from backends.signing import SigningKey
+from cockpit.authority.batches import BATCH, apart
 from cockpit.authority.decisions import record_outcome
 from cockpit.authority.entries import Author, Proof, author_of, new_entry
 from cockpit.authority.means import CHANGE, Means, tell
@@ -27,7 +28,7 @@ from cockpit.operations.outcomes import Outcome, refused
 
 _OPEN: Final = """
 SELECT commit_id::text, breaker_id, transition, document, intent_seq, context
-  FROM commits WHERE status = 'intent' ORDER BY intent_seq
+  FROM commits WHERE status = 'intent' ORDER BY intent_seq LIMIT $1
 """
 _DECIDED: Final = (
     "UPDATE commits SET status = $2, outcome_seq = $3 WHERE commit_id = $1 AND status = 'intent'"
@@ -76,11 +77,16 @@ class CommitRow:
 
 
 async def settle_intents(means: Means, world: World) -> int:
-    """Finish or void every open intent; how many there were. Needs this term to be taken in Redis."""
-    async with means.transaction() as connection:
-        found = await connection.fetch(_OPEN)
-        for row in found:
-            item = CommitRow(
+    """Finish or void every open intent, some hundreds to a transaction; how many there were. Needs this term
+    to be taken in Redis."""
+    settled = 0
+    while True:
+        async with means.pool.acquire() as connection:
+            found = await connection.fetch(_OPEN, BATCH)
+        if not found:
+            return settled
+        rows = [
+            CommitRow(
                 row["commit_id"],
                 BreakerId(row["breaker_id"]),
                 Transition(row["transition"]),
@@ -88,33 +94,81 @@ async def settle_intents(means: Means, world: World) -> int:
                 row["intent_seq"],
                 json.loads(row["context"]),
             )
-            if world.view.documents.get(item.breaker_id) == item.raw:
-                await record_applied(connection, means.key, item)
-            else:
-                why = "The authority was interrupted before it could be applied."
-                await record_void(connection, means.key, item, Refusal(Code.VOID, why, "Ask again."))
-        if found:
+            for row in found
+        ]
+        why = "The authority was interrupted before it could be applied."
+        verdicts = [
+            None
+            if world.view.documents.get(row.breaker_id) == row.raw
+            else Refusal(Code.VOID, why, "Ask again.")
+            for row in rows
+        ]
+        drafted = await draft_outcomes(means.key, rows, verdicts)
+        async with means.transaction() as connection:
+            await record_outcomes(connection, means.key, drafted)
             await tell(connection, CHANGE)
-    return len(found)
+        settled += len(rows)
 
 
-async def record_applied(connection: Any, key: SigningKey, row: CommitRow) -> int:
-    """Write the outcome entry and all that follows from it; its sequence number."""
+@dataclass(frozen=True, slots=True)
+class DraftedOutcome:
+    """What is to be recorded of one intent: applied, or void for `refusal`."""
+
+    row: CommitRow
+    document: Document
+    refusal: Refusal | None
+    entry: NewEntry
+
+
+async def draft_outcomes(
+    key: SigningKey, rows: Sequence[CommitRow], verdicts: Sequence[Refusal | None]
+) -> Sequence[DraftedOutcome]:
+    """Sign the outcomes; the verdict None is an applied one's."""
+    pairs = list(zip(rows, verdicts, strict=True))
+    return await apart(len(pairs), lambda: [_drafted(key, row, refusal) for row, refusal in pairs])
+
+
+async def record_outcomes(
+    connection: Any, key: SigningKey, drafted: Sequence[DraftedOutcome]
+) -> Sequence[int]:
+    """Write the outcomes' entries and all that follows from them; their sequence numbers."""
+    entries = await append_all(connection, [each.entry for each in drafted])
+    pairs = list(zip(drafted, [entry.seq for entry in entries], strict=True))
+    decided = [(each.row.commit_id, "void" if each.refusal else "applied", seq) for each, seq in pairs]
+    await connection.executemany(_DECIDED, decided)
+    applied = [_noted(each.row, each.document) for each in drafted if each.refusal is None]
+    if applied:
+        await connection.executemany(_BREAKER, applied)
+    freed = [(each.row.commit_id,) for each in drafted if each.refusal]
+    if freed:
+        await connection.executemany(_RUN_FREED, freed)
+    for each, seq in pairs:
+        if each.refusal is None:
+            await _follow_applied(connection, key, each, seq)
+        else:
+            await _follow_void(connection, each.row, each.refusal, seq)
+    return [seq for _, seq in pairs]
+
+
+def _drafted(key: SigningKey, row: CommitRow, refusal: Refusal | None) -> DraftedOutcome:
     document, _ = parse_document(row.raw)
-    entry = await append(
-        connection,
-        new_entry(
-            key,
-            author_of(row.context["author"]),
-            WORDS[row.transition].outcome,
-            row.commit_id,
-            row.breaker_id,
-            {**row.context["details"], "intent_seq": row.intent_seq},
-            row.proof,
-        ),
+    words, details = WORDS[row.transition], {**row.context["details"], "intent_seq": row.intent_seq}
+    if refusal:
+        details |= {"code": refusal.code.value, "why": refusal.message}
+    entry = new_entry(
+        key,
+        author_of(row.context["author"]),
+        words.void if refusal else words.outcome,
+        row.commit_id,
+        row.breaker_id,
+        details,
+        None if refusal else row.proof,
     )
-    await connection.execute(_DECIDED, row.commit_id, "applied", entry.seq)
-    await _note_breaker(connection, row, document)
+    return DraftedOutcome(row, document, refusal, entry)
+
+
+async def _follow_applied(connection: Any, key: SigningKey, each: DraftedOutcome, seq: int) -> None:
+    row, document = each.row, each.document
     extra = row.context["extra"]
     if row.transition is Transition.EXTEND_PROBES:
         await connection.execute(
@@ -130,41 +184,20 @@ async def record_applied(connection: Any, key: SigningKey, row: CommitRow) -> in
         epoch=document.epoch.counter,
         event_id=row.commit_id,
         evidence_link=row.proof.link,
-        audit_seq=entry.seq,
+        audit_seq=seq,
         redis=True,
         postgres=True,
     )
     for request_id in row.context["request_ids"]:
-        await record_outcome(connection, request_id, "done", outcome, entry.seq)
-    return entry.seq
+        await record_outcome(connection, request_id, "done", outcome, seq)
 
 
-async def record_void(connection: Any, key: SigningKey, row: CommitRow, refusal: Refusal) -> int:
-    """Write that an intent came to nothing; the entry's sequence number."""
-    entry = await append(
-        connection,
-        new_entry(
-            key,
-            author_of(row.context["author"]),
-            WORDS[row.transition].void,
-            row.commit_id,
-            row.breaker_id,
-            {
-                **row.context["details"],
-                "intent_seq": row.intent_seq,
-                "code": refusal.code.value,
-                "why": refusal.message,
-            },
-        ),
-    )
-    await connection.execute(_DECIDED, row.commit_id, "void", entry.seq)
+async def _follow_void(connection: Any, row: CommitRow, refusal: Refusal, seq: int) -> None:
     if run_id := row.context["extra"].get("run_id"):
         await connection.execute(_RUN_VOID, run_id)
-    await connection.execute(_RUN_FREED, row.commit_id)
     outcome = refused(row.breaker_id, refusal, row.commit_id)
     for request_id in row.context["request_ids"]:
-        await record_outcome(connection, request_id, "void", outcome, entry.seq, refusal.code)
-    return entry.seq
+        await record_outcome(connection, request_id, "void", outcome, seq, refusal.code)
 
 
 async def record_lifted(
@@ -183,9 +216,9 @@ async def record_lifted(
     return entry.seq
 
 
-async def _note_breaker(connection: Any, row: CommitRow, document: Document) -> None:
-    await connection.execute(
-        _BREAKER,
+def _noted(row: CommitRow, document: Document) -> tuple[object, ...]:
+    """The arguments of `_BREAKER`."""
+    return (
         row.breaker_id,
         document.epoch.run_id,
         document.epoch.counter,

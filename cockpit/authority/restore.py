@@ -8,59 +8,47 @@ counters are raised past what is known and a safety-admin's `restore` re-issues 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
-from uuid import uuid4
 
 from backends.audit_log import append
-from backends.signing import read_document, sign_document
-from cockpit.authority.commit import Result, commit_all
+from backends.signing import read_document
+from cockpit.authority.at_commit import stop
+from cockpit.authority.batches import apart
+from cockpit.authority.compare_and_set import Held
 from cockpit.authority.decisions import Asked, done, record_outcome, refuse
-from cockpit.authority.drain import Drain
-from cockpit.authority.entries import ITSELF, new_entry
+from cockpit.authority.entries import new_entry
 from cockpit.authority.identity import authorise
 from cockpit.authority.kill_review import unreviewed_kill
-from cockpit.authority.loosening import Loosening, draft
 from cockpit.authority.losses import Known, doubt_of, record_loss
 from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.reissue import MOVES, Wish, adopt, reissue
 from cockpit.authority.restore_rows import all_known, restored_words
 from cockpit.authority.rules import doubts
 from cockpit.authority.scenes import read_scene, standing_and_pending
-from cockpit.authority.size_share import limits_in_force
-from cockpit.authority.tripping import trip_itself
-from cockpit.authority.waiting_trips import concerned, stop_for, unopposed
+from cockpit.authority.trip_events import TripEvents
+from cockpit.authority.waiting_trips import concerned, refused_for, unopposed
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Command
-from cockpit.domain.documents import Document, Epoch
+from cockpit.domain.documents import Document
 from cockpit.domain.legacy import legacy_agrees
 from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.refusals import Refused
-from cockpit.domain.states import State, Transition
+from cockpit.domain.states import State
 
-BATCH: Final = 100
 RETRY_S: Final = 2.0
 SOON_S: Final = 0.2
-_ADOPT: Final = """
-UPDATE breakers SET redis_run_id = $2, counter = $3, document = coalesce($4, document), state = $5,
-       updated_at = clock_timestamp()
- WHERE breaker_id = $1
-"""
-_MOVES: Final = {
-    State.CLOSED: Transition.RESTORE_CLOSED,
-    State.QUIET_PERIOD: Transition.RESTORE_QUIET_PERIOD,
-}
 
 
 class Restoration:
     """Watches for another server and for lost keys, and acts once on each."""
 
-    def __init__(self, means: Means, drain: Drain) -> None:
+    def __init__(self, means: Means, events: TripEvents) -> None:
         self._means = means
-        self._drain = drain
+        self._events = events
         self._not_before: datetime | None = None
         self._watched = False  # in this term, so far
         self._sound: int | None = None  # what was read when nothing had moved or was lost
@@ -76,8 +64,7 @@ class Restoration:
         known = await all_known(self._means)
         moved = [item for item in known if item.run_id != world.run_id]
         here = [item for item in known if item.run_id == world.run_id]
-        lost = [item for item in here if item.lost(world)]
-        lost += [item for item in here if item not in lost and self._emptied(item, world)]
+        lost = [item for item in here if item.lost(world) or self._emptied(item, world)]
         if lost:
             why = "trip counters are missing or lower than they were"
             await record_loss(self._means, world, lost, why, watched=watched)
@@ -112,35 +99,42 @@ class Restoration:
             if command.breaker_id == GLOBAL
             else {command.breaker_id, *means.catalogue.descendants(command.breaker_id)}
         )
-        grants = [
-            item
-            for item in await all_known(means)
-            if item.breaker_id in wanted and self._restorable(item, world)
-        ]
+        known = [item for item in await all_known(means) if item.breaker_id in wanted]
+        grants = await apart(len(known), lambda: [item for item in known if self._restorable(item, world)])
         grants, _ = await self._free(grants)
 
-        async def allowed(connection: Any, name: BreakerId) -> datetime | None:
-            names = (name, *means.catalogue.ancestors(name))
-            standing, waits = await standing_and_pending(connection, command.login, names)
+        async def allowed(connection: Any, names: Sequence[BreakerId]) -> Held:
+            concerning = [each for name in names for each in (name, *means.catalogue.ancestors(name))]
+            standing, waits = await standing_and_pending(
+                connection, command.login, list(dict.fromkeys(concerning))
+            )
             _, denied = authorise(standing, command.login, Permission.RESTORE, command.breaker_id)
             denied = denied or await unreviewed_kill(connection, GLOBAL)
             if denied:
-                raise Refused(denied.code, denied.message, denied.remedy)
-            stop_for(waits)
-            return standing.until(Permission.RESTORE, command.breaker_id) if standing else None
+                return dict.fromkeys(names, denied), None
+            waited = await concerned(connection, names, means.catalogue) if waits else ()
+            return refused_for(waited), standing.until(
+                Permission.RESTORE, command.breaker_id
+            ) if standing else None
 
-        details = {"requested_by": command.login, "request_id": command.request_id, "automatic": False}
-        items = [
-            replace(item, guard=check, recheck=check)
-            for item in await self._drafts(world, grants, details, scene.postgres_now)
-            for check in [partial(allowed, name=item.breaker_id)]
-        ]
-        results = await self._commit(items)
-        restored = [item.breaker_id for item, result in zip(items, results, strict=True) if result.applied]
+        async def guard(connection: Any, names: Sequence[BreakerId]) -> None:
+            refusals, _ = await allowed(connection, names)
+            for refusal in refusals.values():
+                stop(refusal)
+
+        deadline_in = timedelta(seconds=means.limits.commit_deadline_s)
+        wish = Wish(
+            {"requested_by": command.login, "request_id": command.request_id, "automatic": False},
+            allowed,
+            (world.now + deadline_in, scene.postgres_now + deadline_in),
+            lambda names: partial(guard, names=names),
+        )
+        applied = await reissue(means, world, grants, wish)
+        restored = [name for name, done in applied.items() if done]
         left = sorted(
             name for name, reading in world.readings.items() if reading.state is State.OPEN and name in wanted
         )
-        left = [name for name in left if name not in restored]
+        left = [name for name in left if not applied.get(name)]
         message = restored_words(restored, left)
         async with means.transaction() as connection:
             entry = await append(
@@ -172,7 +166,7 @@ class Restoration:
         document = read_document(item.raw, self._means.keyring)
         return (
             isinstance(document, Document)
-            and document.state in _MOVES
+            and document.state in MOVES
             and item.state is State.OPEN
             and item.run_id == world.run_id
             and item.counter == world.counter(item.breaker_id)
@@ -200,9 +194,9 @@ class Restoration:
         grants: list[Known] = []
         rest: list[Known] = []
         for item in moved:
-            granted = item.state in _MOVES and item.raw is not None
+            granted = item.state in MOVES and item.raw is not None
             (grants if granted and item.unchanged(world) else rest).append(item)
-        await self._adopt(world, rest)
+        await adopt(means, self._events, world, rest)
         scene, _ = await read_scene(means, world, GLOBAL)
         fault = scene.chain_fault or scene.store_fault
         if grants and fault:
@@ -212,89 +206,10 @@ class Restoration:
         if held:  # they stay OPEN; once it is applied, which takes no time here, they are looked at again
             self._not_before = world.now + timedelta(seconds=SOON_S)
             means.health.changed("restore", f"{len(held)} held: a trip that concerns them waits")
-        items = [
-            replace(item, recheck=unopposed(item.breaker_id, means.catalogue))
-            for item in await self._drafts(world, grants, {"automatic": True}, scene.postgres_now)
-        ]
-        results = await self._commit(items)
-        if results:
-            applied = sum(result.applied for result in results)
+        applied = await reissue(means, world, grants, Wish({"automatic": True}, unopposed(means.catalogue)))
+        if applied:
             means.health.changed(
-                "restore", f"{applied} of {len(items)} grants re-issued for {world.run_id[:8]}"
+                "restore",
+                f"{sum(applied.values())} of {len(applied)} grants re-issued for {world.run_id[:8]}",
             )
         return True
-
-    async def _adopt(self, world: World, rest: Sequence[Known]) -> None:
-        """Breakers without a grant go on under the new server: OPEN keeps its reason, a probe run is over."""
-        means = self._means
-        for item in rest:
-            document = read_document(item.raw, means.keyring)
-            raw = None
-            if isinstance(document, Document) and document.state is State.OPEN:
-                epoch = Epoch(world.run_id, max(1, item.counter))
-                raw = sign_document(replace(document, epoch=epoch, version=document.version + 1), means.key)
-            if item.state is State.HALF_OPEN:
-                await trip_itself(
-                    means, self._drain, world, item.breaker_id, "Redis restarted during its probe run."
-                )
-            counter = (
-                item.counter if item.run_id is not None else world.counter(item.breaker_id) or item.counter
-            )
-            async with means.transaction() as connection:
-                await connection.execute(
-                    _ADOPT,
-                    item.breaker_id,
-                    world.run_id,
-                    counter,
-                    raw.decode() if raw else None,
-                    State.OPEN.value,
-                )
-
-    async def _drafts(
-        self, world: World, grants: Sequence[Known], details: dict[str, Any], postgres_now: datetime
-    ) -> list[Loosening]:
-        means = self._means
-        async with means.pool.acquire() as connection:
-            in_force = await limits_in_force(connection)
-        out = []
-        for item in grants:
-            document = read_document(item.raw, means.keyring)
-            if not isinstance(document, Document) or document.state not in _MOVES:
-                continue
-            out.append(
-                draft(
-                    means,
-                    world,
-                    commit_id=str(uuid4()),
-                    breaker_id=item.breaker_id,
-                    transition=_MOVES[document.state],
-                    author=ITSELF,
-                    notes=document.notes,
-                    reason=document.reason,
-                    deadline_in=timedelta(seconds=means.limits.commit_deadline_s),
-                    postgres_now=postgres_now,
-                    details={**details, "restores": document.event_id, "old_run_id": document.epoch.run_id},
-                    message=f"{item.breaker_id} restored.",
-                    quiet_until=document.quiet_until,
-                    pin_ancestors=False,
-                    size=means.sizes.size(item.breaker_id, in_force),
-                )
-            )
-        return out
-
-    async def _commit(self, items: Sequence[Loosening]) -> list[Result]:
-        results: list[Result] = []
-        for first in range(0, len(items), BATCH):
-            part = items[first : first + BATCH]
-            # The first of all is global; once it is written, its new mirror is what the others must see.
-            if part and part[0].breaker_id == GLOBAL and len(part) > 1:
-                results += await commit_all(self._means, part[:1])
-                part = part[1:]
-            legacy = (await self._means.reader.read()).view.legacy
-            part = (
-                [replace(item, seen=replace(item.seen, legacy=legacy)) for item in part]
-                if part and part[0].breaker_id != GLOBAL
-                else part
-            )
-            results += await commit_all(self._means, part)
-        return results

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from backends.signing import canonical
@@ -127,7 +128,12 @@ async def standing_and_pending(
 
 def _parts(names: Sequence[BreakerId]) -> list[str]:
     """What the canonical payload of a trip of one of `names` contains."""
-    return [canonical({"breaker_id": name}).decode()[1:-1] for name in names]
+    return [_part(name) for name in names]
+
+
+@cache
+def _part(name: BreakerId) -> str:
+    return canonical({"breaker_id": name}).decode()[1:-1]
 
 
 async def _first_valid(connection: Any, rows: Sequence[Any], names: Sequence[BreakerId]) -> BreakerId | None:

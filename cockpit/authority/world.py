@@ -3,13 +3,15 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from backends.redis_authority import AuthorityRedis, AuthorityView
 from backends.signing import KeyRing, read_document
+from cockpit.authority.batches import INLINE
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
 from cockpit.domain.documents import Document, MalformedDocument, Reading, parse_counter, read_breaker
 from cockpit.domain.legacy import legacy_agrees
@@ -66,6 +68,8 @@ class WorldReader:
         """
         view = await self._redis.read_all()
         changed = self._changed(view)
+        if await self._parsed_apart({view.documents[name] for name in changed}):
+            changed = self._changed(view)  # another reading may have come meanwhile
         self._stamp += bool(changed)
         readings = dict(self._readings)
         for name in {*changed, *self._probing()}:
@@ -81,6 +85,17 @@ class WorldReader:
         own = readings[GLOBAL]
         agrees = own.doubt is None and legacy_agrees(view.legacy, own.document)
         return World(view, readings, agrees, self._stamp)
+
+    async def _parsed_apart(self, raws: Set[bytes | None]) -> bool:
+        """Parse new documents in a thread where they are many; whether they were."""
+        new = [raw for raw in raws if raw is not None and raw not in self._parsed]
+        if len(new) <= INLINE:
+            return False
+        found = await asyncio.to_thread(lambda: {raw: read_document(raw, self._keyring) for raw in new})
+        if len(found) + len(self._parsed) > KNOWN_BYTES:
+            self._parsed.clear()
+        self._parsed |= found
+        return True
 
     def _changed(self, view: AuthorityView) -> Collection[BreakerId]:
         """What has other bytes than last time, or stands on another server. Comparing bytes is what makes

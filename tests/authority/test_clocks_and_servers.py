@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from backends.redis_authority import Change, CommitReply
 from backends.signing import SigningKey, read_document, sign_document
 from cockpit.authority.service import Authority, running_authority
 from cockpit.authority.world import World, WorldReader
@@ -19,6 +20,7 @@ from cockpit.demo.servers import Valkey
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.documents import Document
+from cockpit.domain.refusals import Refused
 from cockpit.domain.states import State
 from tests.authority.desk import BTC, ETH, Desk, until
 
@@ -262,9 +264,10 @@ async def test_a_grant_that_ends_ends_the_deadline_of_the_commit(desk: Desk) -> 
             )
         assert authority.means is not None
         redis = authority.means.redis
-        plain = redis.commit
+        plain = redis.commit_all
 
-        async def noted(seen: Any, deadline: datetime, *rest: Any) -> Any:
+        async def noted(changes: Sequence[Change]) -> list[CommitReply | Refused]:
+            (deadline,) = (change.deadline for change in changes)
             reached.append(deadline)
             async with desk.platform.redis_line() as line:
                 while True:  # asleep until the grant has ended
@@ -272,9 +275,9 @@ async def test_a_grant_that_ends_ends_the_deadline_of_the_commit(desk: Desk) -> 
                     if int(now[0]) + int(now[1]) / 1e6 > deadline.timestamp():
                         break
                     await asyncio.sleep(0.02)
-            return await plain(seen, deadline, *rest)
+            return await plain(changes)
 
-        redis.commit = noted  # type: ignore[method-assign, assignment]
+        redis.commit_all = noted  # type: ignore[method-assign]
         row = await desk.ask(Kind.HALF_OPEN, BTC)
         assert row.status == "void"
         assert abs(reached[0] - ends) < timedelta(seconds=1)

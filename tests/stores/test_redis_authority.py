@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backends.redis_authority import AuthorityRedis, AuthorityView, CommitReply, HistoryEntry, Seen
+from backends.redis_authority import AuthorityRedis, AuthorityView, Change, CommitReply, HistoryEntry, Seen
 from backends.redis_connection import Line
 from backends.redis_replies import EVENTS_KEY, HISTORY_KEY, LEGACY_KEY, TERM_KEY
 from backends.redis_store import RedisStore
@@ -98,6 +98,25 @@ async def test_a_commit_on_old_ground_is_refused(
     assert await commit(authority, desk, base) == CommitReply(False, why)
     assert await values(owner) == before
     assert await owner.command("EXISTS", HISTORY_KEY, EVENTS_KEY) == 0
+
+
+async def test_of_several_commits_each_stands_for_itself(
+    authority: AuthorityRedis, desk: RedisDesk, owner: Line
+) -> None:  # I2, I8, F20
+    await owner.command("SCRIPT", "FLUSH")
+    view = await authority.read_all()
+    names = (BTC, BTC, BreakerId("instrument:ETH-USD"))
+    ends = datetime.now(UTC) + timedelta(seconds=30)
+    changes = []
+    for name in names:
+        new = document(desk.catalogue, name, view.run_id, 1, State.QUIET_PERIOD)
+        entry = HistoryEntry(datetime.now(UTC), canonical({"event_id": "e1", "breaker_id": name}))
+        changes.append(Change(seen(view, desk, name), ends, sign_document(new, desk.key), None, entry, EVENT))
+    said = await authority.commit_all(changes)
+    assert said == [CommitReply(True), CommitReply(False, "document"), CommitReply(True)]
+    assert await owner.command("XLEN", EVENTS_KEY) == 2
+    again = await authority.commit_all(changes)
+    assert again == [CommitReply(False, "document")] * 3
 
 
 async def test_a_commit_for_another_server_is_refused(
