@@ -70,7 +70,10 @@ class PagerStore:
 
 
 def _page(row: Any) -> Page:
-    details = json.loads(row["details"])
+    try:
+        details = json.loads(row["details"])
+    except (ValueError, RecursionError):  # a number of 5,000 digits, say: the page goes out without them
+        details = {}
     return Page(
         outbox_id=row["outbox_id"],
         attempt=row["attempt"],
@@ -104,6 +107,57 @@ class ReceiverRow:
     paused_until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class GivenUpPage:
+    """A delivery that its receiver refused for good. `obstacle`: why it cannot be made again, or ""."""
+
+    page: int
+    receiver: str
+    severity: str
+    event: str
+    title: str
+    last_error: str
+    obstacle: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    pages: tuple[GivenUpPage, ...]
+    pager_runs: bool
+
+
+_GIVEN_UP: Final = """
+SELECT outbox_id, receiver, severity, event, left(title, 300) AS title,
+       coalesce(last_error, '') AS last_error, coalesce(obstacle, '') AS obstacle
+  FROM pages_given_up
+ WHERE $1::bigint[] IS NULL OR outbox_id = ANY ($1) ORDER BY severity, outbox_id, receiver
+"""
+_RUNS: Final = (
+    "SELECT EXISTS (SELECT FROM pagers WHERE renewed_at > statement_timestamp() - interval '30 seconds')"
+)
+
+
+async def given_up(dsn: str, pages: Sequence[int] | None) -> GivenUp:
+    """What was given up of these pages, or of all (None), the gravest first; for any login that may read.
+
+    Raises:
+        Refused: Postgres is away, or refuses the login.
+    """
+    session = Session(dsn, command_timeout_s=5)
+    try:
+        async with session.use() as connection:
+            rows = await connection.fetch(_GIVEN_UP, None if pages is None else list(pages))
+            runs = await connection.fetchval(_RUNS)
+    finally:
+        await session.close()
+    return GivenUp(tuple(_given_up(row) for row in rows), bool(runs))
+
+
+def _given_up(row: Any) -> GivenUpPage:
+    names = ("receiver", "severity", "event", "title", "last_error", "obstacle")
+    return GivenUpPage(row["outbox_id"], *(clean(row[name], 300) for name in names))
+
+
 _UNSENT: Final = """
 SELECT o.severity, count(*) AS pages
   FROM outbox o
@@ -127,6 +181,21 @@ async def pages_below(dsn: str) -> Mapping[str, int]:
     finally:
         await session.close()
     return {row["severity"]: row["pages"] for row in rows}
+
+
+async def last_served(dsn: str) -> datetime | None:
+    """The last sign of life of any pager, None where none has ever run; for any login that may read.
+
+    Raises:
+        Refused: Postgres is away, or refuses the login.
+    """
+    session = Session(dsn, command_timeout_s=3)
+    try:
+        async with session.use() as connection:
+            found: datetime | None = await connection.fetchval("SELECT max(served_at) FROM pager_receivers")
+    finally:
+        await session.close()
+    return found
 
 
 async def receiver_rows(dsn: str) -> tuple[ReceiverRow, ...]:

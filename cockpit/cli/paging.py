@@ -17,6 +17,7 @@ from cockpit.cli.wiring import open_postgres, postgres_address, settings_of, who
 from cockpit.config import BadSettings, Settings
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.documents import rfc3339
+from cockpit.domain.refusals import EXIT_DONE, EXIT_UNREACHABLE, EXIT_UNVERIFIED
 from cockpit.domain.silences import MOST_MINUTES, BadSilence, Matcher, parse_matchers, parse_minutes
 from cockpit.domain.text import justification
 from cockpit.operations import resume, silences
@@ -25,9 +26,9 @@ from cockpit.operations.outcomes import Outcome
 if TYPE_CHECKING:
     from backends.alertmanager import Alert, Alertmanager, Silence
     from backends.paging_store import ReceiverRow
-    from cockpit.domain.desk import PageRow, Paging
+    from cockpit.domain.paging import PageRow, Paging
 
-_PAGE_HEAD: Final = ("STATE", "SEVERITY", "EVENT", "RECEIVER", "TRIED", "AGE", "PAGE", "WHY")
+_PAGE_HEAD: Final = ("PAGE", "STATE", "SEVERITY", "EVENT", "RECEIVER", "TRIED", "AGE", "TITLE", "WHY")
 _SILENCE_HEAD: Final = ("STATE", "ENDS IN", "BY", "SILENCE", "MATCHES", "WHY")
 _SHOWN: Final = 10
 T = TypeVar("T")
@@ -55,15 +56,15 @@ def pages(options: argparse.Namespace) -> Answer:
 
 
 async def _pages(settings: Settings, login: str | None) -> Answer:
-    from backends.paging_store import pages_below, receiver_rows
+    from backends.paging_store import last_served, pages_below, receiver_rows
 
     credentials = settings.credentials(login)
     async with open_postgres(credentials, 2.0) as store:
         desk = await store.snapshot()
     dsn = postgres_address(credentials)
-    receivers, below = await asyncio.gather(receiver_rows(dsn), pages_below(dsn))
+    receivers, below, served_at = await asyncio.gather(receiver_rows(dsn), pages_below(dsn), last_served(dsn))
     paging, now = desk.paging, desk.server_time
-    warnings = tuple(_warnings(paging))
+    warnings = tuple(_warnings(paging, served_at, now))
     document = {
         "pager": {
             "alive": bool(paging and paging.alive),
@@ -81,12 +82,19 @@ async def _pages(settings: Settings, login: str | None) -> Answer:
     lines = [_receiver_line(row, now) for row in receivers]
     if paging is not None and paging.rows:
         table = [_PAGE_HEAD, *(_page_cells(row, now) for row in paging.rows)]
-        lines += aligned(table, frozenset({4, 5}))
+        lines += aligned(table, frozenset({0, 5, 6}))
     elif paging is not None:
         lines.append(_standing(paging, below))
     if below and (paging is None or paging.rows):
         lines.append(f"{_below(below)}.")
-    return Answer(document, tuple(lines), messages=warnings)
+    return Answer(document, tuple(lines), _exit_code(paging), warnings)
+
+
+def _exit_code(paging: Paging | None) -> int:
+    """As `doctor` ends where it found something bad: nobody is paged while no pager runs, whatever waits."""
+    if paging is None:
+        return EXIT_UNREACHABLE
+    return EXIT_DONE if paging.alive else EXIT_UNVERIFIED
 
 
 def _standing(paging: Paging, below: Mapping[str, int]) -> str:
@@ -96,7 +104,7 @@ def _standing(paging: Paging, below: Mapping[str, int]) -> str:
         return f"{paging.waiting} {'page waits' if paging.waiting == 1 else 'pages wait'}.{rest}"
     if below:
         return f"{_below(below)}; every other page is delivered."
-    return "Every page is delivered."
+    return "Every page is delivered." if paging.alive else "No page waits."
 
 
 def _below(below: Mapping[str, int]) -> str:
@@ -105,24 +113,27 @@ def _below(below: Mapping[str, int]) -> str:
     return f"{pages} of the last day below the minimum severity ({each}) went to nobody"
 
 
-def _warnings(paging: Paging | None) -> list[str]:
+def _warnings(paging: Paging | None, served_at: datetime | None, now: datetime) -> list[str]:
+    """`served_at`: the last sign of any pager, of those too that ended in order."""
     if paging is None:
         return ["What waits to be paged could not be read."]
-    if paging.age_s is None:
-        return ["No pager has ever run here: nobody is paged; start `cockpit pager`."]
     found = []
     if not paging.alive:
-        old = f"its last sign was {span(paging.age_s)} ago"
-        found.append(f"No pager is running ({old}): nobody is paged; start `cockpit pager`.")
+        last = None if served_at is None else max(0.0, (now - served_at).total_seconds())
+        who = "has ever run here" if last is None else f"is running (last sign {span(last)} ago)"
+        found.append(f"No pager {who}: nobody is paged; start `cockpit pager`.")
     grave = [row for row in paging.rows if row.given_up and row.severity in ("P0", "P1")]
     if grave:
         first = f"{grave[0].title} ({grave[0].receiver}: {grave[0].last_error})"
         found.append(f"{len(grave)} grave page(s) were REFUSED FOR GOOD: call on-call yourself. {first}")
+    if any(row.given_up for row in paging.rows):
+        found.append("Once the receiver is mended, `cockpit pages retry` sends again what was given up.")
     return [*found, *paging.faults]
 
 
 def _page_fields(row: PageRow) -> Mapping[str, object]:
     return {
+        "page": row.page,
         "incident_id": row.incident_id,
         "event": row.event,
         "severity": row.severity,
@@ -139,7 +150,8 @@ def _page_fields(row: PageRow) -> Mapping[str, object]:
 def _page_cells(row: PageRow, now: datetime) -> Sequence[str]:
     state = "GIVEN UP" if row.given_up else "FAILING" if row.last_error else "WAITING"
     age = span((now - row.created_at).total_seconds())
-    return (state, row.severity, row.event, row.receiver, str(row.attempts), age, row.title, row.last_error)
+    about = (str(row.page), state, row.severity, row.event, row.receiver)
+    return (*about, str(row.attempts), age, row.title, row.last_error)
 
 
 def _receiver_fields(row: ReceiverRow) -> Mapping[str, object]:

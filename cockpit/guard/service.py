@@ -20,6 +20,7 @@ from cockpit.domain.text import clean
 from cockpit.guard.actions import Actions
 from cockpit.guard.rule_file import RuleFile
 from cockpit.guard.watchkeeping import Fenced, Watchkeeping
+from cockpit.serving import serve, sleep_unless
 
 log: Final = logging.getLogger("cockpit.guard")
 STANDBY_S: Final = 0.5
@@ -59,11 +60,11 @@ class Guard:
                     log.warning("term ended: %s", clean(str(error), 300))
                     if isinstance(error, StoreUnreachable):
                         actions.redeliver()  # what was decided goes out also while nobody can hold a lease
-                    await _sleep(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+                    await sleep_unless(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
                 except Exception:  # a fault of ours must not leave the platform without its triggers
                     failures += 1
                     log.exception("term ended by an unexpected error")
-                    await _sleep(stop, BACKOFF_S[-1])
+                    await sleep_unless(stop, BACKOFF_S[-1])
                 finally:
                     self.acting.clear()
         finally:
@@ -100,7 +101,7 @@ class Guard:
             term = await store.take(self._holder)
             if term is not None:
                 return term
-            await _sleep(stop, STANDBY_S)
+            await sleep_unless(stop, STANDBY_S)
         return None
 
 
@@ -116,17 +117,4 @@ async def run(
         BadSettings: there is no such login, or the rules cannot be used.
     """
     guard = Guard(settings, login)
-    work = asyncio.create_task(guard.run(stop))
-    if ready is not None:
-        acting = asyncio.create_task(guard.acting.wait())
-        await asyncio.wait([work, acting], return_when=asyncio.FIRST_COMPLETED)
-        acting.cancel()
-        if guard.acting.is_set():
-            ready()
-    await work
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
+    await serve(guard.run(stop), guard.acting, ready)

@@ -24,6 +24,7 @@ from cockpit.domain.refusals import Refused
 from cockpit.domain.text import clean
 from cockpit.pager.courier import Courier
 from cockpit.paging_settings import PagingSettings
+from cockpit.serving import serve, sleep_unless
 
 log: Final = logging.getLogger("cockpit.pager")
 TURN_S: Final = 0.25
@@ -97,7 +98,7 @@ class Pager:
                 except Exception:  # a fault of ours must not leave the platform without its pages
                     failures += 1
                     log.exception("a turn ended by an unexpected error")
-                await _sleep(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1] if failures else TURN_S)
+                await sleep_unless(stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1] if failures else TURN_S)
             for courier in self._couriers:
                 await courier.finish()
             await self._store.end(self._holder)
@@ -133,17 +134,4 @@ async def run(
         BadSettings: as `Pager`.
     """
     pager = Pager(settings, login)
-    work = asyncio.create_task(pager.run(stop))
-    if ready is not None:
-        paging = asyncio.create_task(pager.paging.wait())
-        await asyncio.wait([work, paging], return_when=asyncio.FIRST_COMPLETED)
-        paging.cancel()
-        if pager.paging.is_set():
-            ready()
-    await work
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
+    await serve(pager.run(stop), pager.paging, ready)

@@ -15,7 +15,7 @@ from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from tests.cli.bastion import Bastion, manned
 from tests.cli.commands import NOTES, ROOT, cockpit
-from tests.pager.outbox import Desk, paged, paging
+from tests.pager.outbox import Desk, paged, paging, until
 from tests.pager.receiver import Receiver, answers, receiving
 from tests.prometheus.server import free_port
 from tests.trading_platform import Platform
@@ -55,7 +55,7 @@ def settings(folder: Path, text: str, base: str = BARE) -> Path:
 async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receiver: Receiver) -> None:
     config = desk.platform.config
     before = await cockpit(config, "pages")
-    assert (before.code, before.out) == (0, "Every page is delivered.\n")
+    assert (before.code, before.out) == (6, "No page waits.\n")
     assert "No pager has ever run here" in before.err
     grave = await desk.incident("P0", "It \x1b[31mburns")
     receiver.default = answers("403 Forbidden", b"invalid_token")
@@ -90,12 +90,14 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
 
     done = await cockpit(config, "pages", "--json", "--login", "monitor1")
     found = done.document
-    assert (done.code, found["waiting"], found["failed"]) == (0, 0, 1)
+    assert (done.code, found["waiting"], found["failed"]) == (6, 0, 1)
     assert found["pager"]["alive"] is False  # it has gone, and said so
     (page,) = found["pages"]
     assert (page["incident_id"], page["given_up"], page["next_attempt_at"]) == (str(grave), True, None)
     assert page["last_error"] == "it answered 403"
-    assert "1 grave page(s) were REFUSED FOR GOOD" in done.err or "No pager" in done.err
+    assert "1 grave page(s) were REFUSED FOR GOOD" in done.err
+    assert "No pager is running (last sign " in done.err
+    assert "`cockpit pages retry` sends again what was given up" in done.err
     table = await cockpit(config, "pages")
     assert "GIVEN UP" in table.out
     assert "\x1b" not in table.out + table.err  # I26
@@ -108,6 +110,7 @@ async def test_what_was_below_the_minimum_is_not_called_delivered(desk: Desk, re
         await desk.incident("P3")
         await desk.settled()
         done = await cockpit(desk.platform.config, "pages", "--login", "monitor1")
+    assert done.code == 0, done.err
     said = "2 pages of the last day below the minimum severity (1 P2, 1 P3) went to nobody"
     assert f"{said}; every other page is delivered." in done.out.splitlines()
     assert receiver.received == []
@@ -133,6 +136,57 @@ async def test_doctor_says_whether_anybody_is_paged(desk: Desk, receiver: Receiv
         settings(desk.platform.folder, 'min_severity = "all"', desk.platform.config.read_text())
     )
     assert broken[0].startswith("BAD   pager: paging.min_severity: 'all' is neither")
+
+
+async def test_what_was_given_up_is_sent_again(desk: Desk, receiver: Receiver) -> None:
+    receiver.script.extend([answers("400 No"), answers("400 No")])
+    async with (
+        manned(desk.platform) as bastion,
+        paging(paged(desk.platform, webhook_url=receiver.url)),
+    ):
+        nothing = await bastion.run("pages", "retry", "--all", "--yes")
+        assert (nothing.code, nothing.document["audit_seq"]) == (0, None), nothing.err
+        grave, over = await desk.incident("P0", "It \x1b[31mburns"), await desk.incident("P1")
+
+        async def refused() -> bool:
+            return (await desk.state())["failed"] == 2
+
+        await until(refused)
+        await desk.resolve(over)
+        numbers = [str(row["page"]) for row in (await bastion.run("pages")).document["pages"]]
+
+        asked = await bastion.run("pages", "retry", *numbers)
+        assert asked.code == 2
+        assert "Nothing was sent. It sends 1 page again to webhook" in asked.document["message"]
+        table = await cockpit(bastion.config, "pages", "retry", "--all")
+        assert "\x1b" not in table.out + table.err  # I26
+        assert f"page {numbers[0]}: P0 trigger to webhook: It" in table.out
+        assert "(stays as it is: its incident is over)" in table.out
+        assert (await bastion.run("pages", "retry", "--all", "--yes", "--login", "monitor1")).code == 3
+
+        done = await bastion.run("pages", "retry", *numbers, "999", "--yes")
+        assert (done.code, done.document["outcome"]) == (0, "done"), done.err
+        assert done.document["message"] == (
+            f"1 page is sent again, to webhook. Not so: page {numbers[1]}: its incident is over; "
+            "page 999: it was not given up."
+        )
+        await receiver.until(3)
+        await desk.settled()
+        assert receiver.received[2].body["incident_id"] == str(grave)
+        again = await bastion.run("pages", "retry", numbers[0], "--yes")
+        assert (again.code, f"page {numbers[0]}: it was not given up" in again.err) == (4, True), again.err
+        assert len(receiver.received) == 3
+    action = "SELECT action FROM audit_log WHERE seq = $1"
+    assert await desk.owner.fetchval(action, done.document["audit_seq"]) == "PAGES_RETRIED"
+    story = "SELECT kind, actor, audit_seq FROM incident_events WHERE incident_id = $1"
+    line = await desk.owner.fetchrow(story, grave)
+    assert tuple(line) == ("paged-again", "operator1", done.document["audit_seq"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("1", "--all"), ("x",), ("0",), ("1", "--notes", "short")])
+async def test_a_retry_that_cannot_be_understood(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = await cockpit(settings(tmp_path, ""), "pages", "retry", *arguments, "--json")
+    assert (done.code, done.document["outcome"]) == (2, "refused"), done.err
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,10 @@ class Desk:
             found: dict[str, Any] = json.loads(await connection.fetchval("SELECT paging_state()"))
             return found
 
+    async def let_go(self) -> None:
+        """What is in hand is so no longer, as after the time for which it was claimed."""
+        await self.owner.execute("UPDATE page_deliveries SET busy_until = clock_timestamp()")
+
     async def settled(self, timeout_s: float = 30.0) -> None:
         """Wait until nothing is left to do."""
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.pager.outbox import Desk, paged, paging, until
-from tests.pager.receiver import Receiver, answers, hang, receiving
+from tests.pager.receiver import Receiver, answers, receiving
+
+
+async def test_details_that_nobody_can_read_do_not_hold_a_page_back(desk: Desk, receiver: Receiver) -> None:
+    await desk.incident()
+    await desk.owner.execute("""UPDATE outbox SET details = '{"n": 1e6000}'""")
+    async with paging(paged(desk.platform, webhook_url=receiver.url)):
+        await receiver.until(1)
+    body = receiver.received[0].body
+    assert (body["details"], body["title"]) == ({}, "Feed of BTC-USD is silent")
 
 
 async def test_an_incidents_pages_arrive_in_order_under_one_key(desk: Desk, receiver: Receiver) -> None:
@@ -118,8 +126,14 @@ async def test_an_escalation_takes_the_place_of_a_trigger_that_waits(desk: Desk,
 
 
 async def test_a_hung_receiver_delays_no_other(desk: Desk, receiver: Receiver) -> None:
+    over = asyncio.Event()
+
+    async def hang_until_over(writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        await answers("200 OK")(writer)
+
     async with receiving() as slow:
-        slow.default = hang
+        slow.default = hang_until_over
         settings = paged(desk.platform, webhook_url=receiver.url, slack_url=slow.url)
         async with paging(settings, total_s=5.0):
             incidents = [str(await desk.incident()) for _ in range(12)]
@@ -130,7 +144,7 @@ async def test_a_hung_receiver_delays_no_other(desk: Desk, receiver: Receiver) -
             await until(delivered, 4.5)  # the first hung attempt is not even over
             assert (await desk.state())["waiting"] == 12
             assert (len(slow.received), slow.most_open) == (4, 4)  # bounded, also while it hangs
-            slow.default = answers("200 OK")
+            over.set()
 
 
 async def test_two_pagers_share_the_work(desk: Desk, receiver: Receiver) -> None:
@@ -160,6 +174,7 @@ async def test_a_pager_that_dies_between_sending_and_recording_sends_again(
         await dead.execute("SELECT pager_spread('{webhook}', '{P0,P1}')")
         (row,) = await dead.fetch("SELECT * FROM pager_claim('webhook', 4, 1, false)")
         assert (row["event"], row["attempt"], row["incident_id"]) == ("trigger", 1, incident)
+        await desk.let_go()
     await desk.resolve(incident)  # it may have been sent: not moot
     async with paging(paged(desk.platform, webhook_url=receiver.url)):
         await desk.settled()
@@ -173,6 +188,7 @@ async def test_a_late_record_undoes_nothing(desk: Desk, receiver: Receiver) -> N
         await late.execute("SELECT pager_sign('late', '{webhook}', 'critical', '{}')")
         await late.execute("SELECT pager_spread('{webhook}', '{P0,P1}')")
         (row,) = await late.fetch("SELECT * FROM pager_claim('webhook', 4, 1, false)")
+        await desk.let_go()
         async with paging(paged(desk.platform, webhook_url=receiver.url)):
             await desk.settled()
         record = "SELECT pager_record('webhook', $1, 1, false, $2, 'late', 60, 0, NULL)"
@@ -194,14 +210,9 @@ async def test_what_another_pager_has_in_hand_is_its_own(desk: Desk) -> None:
         claim = "SELECT outbox_id, attempt FROM pager_claim('webhook', 4, 1, false)"
         (first,) = await pager.fetch(claim)
         assert await pager.fetch(claim) == []  # in hand
-        found: list[Any] = []
-
-        async def again() -> bool:
-            found.extend(await pager.fetch(claim))
-            return bool(found)
-
-        await until(again)
-        assert found[0]["attempt"] == 2
+        await desk.let_go()
+        (again,) = await pager.fetch(claim)
+        assert again["attempt"] == 2
         await pager.execute(record, first["outbox_id"], 1)
         assert (await desk.deliveries(incident))[0]["given_up_at"] is None
         await pager.execute(record, first["outbox_id"], 2)
