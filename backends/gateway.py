@@ -11,7 +11,6 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -19,7 +18,14 @@ import httpx
 
 from backends.gateway_answers import (
     GATEWAY,
+    Cancelled,
+    Flattened,
+    GatewayHealth,
+    PlacedOrder,
     Repeated,
+    VenueOrder,
+    VenuePosition,
+    Withdrawn,
     amount,
     mapping,
     number,
@@ -35,15 +41,7 @@ from backends.gateway_answers import (
 )
 from cockpit.domain.text import clean
 
-__all__ = [
-    "GATEWAY",
-    "Gateway",
-    "GatewayHealth",
-    "OrderNotPermitted",
-    "PlacedOrder",
-    "VenueOrder",
-    "VenuePosition",
-]
+__all__ = ["GATEWAY", "Gateway", "OrderNotPermitted"]
 
 _MOST_BYTES: Final = 4_000_000
 _PARTIAL: Final = ("error", "truncated", "partial", "has_more", "next", "next_cursor")
@@ -52,83 +50,6 @@ _PARTIAL: Final = ("error", "truncated", "partial", "has_more", "next", "next_cu
 
 class OrderNotPermitted(Exception):
     """The gateway did not send the order on; the message is its one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayHealth:
-    """`GET /health`. `problems` are the gateway's own words; `halt_reason` is about trading, not about its
-    health. `feed_age_s` and `errors_5m` are None where it did not say."""
-
-    status: str
-    problems: tuple[str, ...]
-    halt_reason: str | None
-    trading_halted_until: str | None
-    feed_age_s: float | None
-    errors_5m: int | None
-    latency_ms: float
-
-    @property
-    def healthy(self) -> bool:
-        return self.status == "ok" and not self.problems
-
-    @property
-    def detail(self) -> str:
-        return "; ".join((self.status, *self.problems))
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedOrder:
-    """What became of an order: `status` is `filled`, `open` or `rejected`; `latency_ms` is the whole way."""
-
-    order_id: str
-    status: str
-    detail: str
-    price: Decimal | None
-    slippage: Decimal | None
-    latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class VenueOrder:
-    order_id: str
-    symbol: str
-    strategy: str | None
-    side: str
-    quantity: Decimal
-    price: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class VenuePosition:
-    symbol: str
-    quantity: Decimal
-    mark_price: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """A final answer to a cancel-all: the orders' ids. `refused` says why of those that still rest; `why` of
-    the whole, where the gateway let none of it through."""
-
-    cancelled: tuple[str, ...]
-    refused: Mapping[str, str]
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Flattened:
-    """A final answer to a flatten. `refused` says why of symbols, `why` of the whole where none of it was let
-    through."""
-
-    orders: int
-    refused: Mapping[str, str]
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    withdrawal_id: str
-    status: str
 
 
 class Gateway:

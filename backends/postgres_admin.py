@@ -26,11 +26,10 @@ from cockpit.domain.permissions import Role, Service
 from cockpit.domain.refusals import Code, Refused
 
 _SQL: Final = files("backends").joinpath("sql")
-_STEPS: Final = tuple(
-    f"{name}.sql"
-    for name in (
-        "schema incidents reconciliation triggers sli guard pager roles database_rights rights".split()
-    )
+_STEPS: Final = (
+    *("schema.sql", "platform.sql", "incidents.sql", "reconciliation.sql", "triggers.sql", "sli.sql"),
+    *("guard.sql", "pager.sql", "pager_claims.sql", "paging.sql"),
+    *("roles.sql", "database_rights.sql", "rights.sql"),
 )
 _GENESIS: Final = _SQL.joinpath("genesis.sql").read_text()
 _PEOPLE: Final = """

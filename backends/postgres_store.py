@@ -7,7 +7,6 @@ read), one that only listens. Every method raises `StoreUnreachable` where Postg
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import time
@@ -20,14 +19,16 @@ from uuid import UUID
 from backends.audit_log import load_entries
 from backends.desk_rows import DeskReader, anchor_of, order_filter, request_of, run_of
 from backends.incident_store import IncidentStore
+from backends.postgres_notices import Notices, heard_within
 from backends.postgres_session import Session
 from backends.triage_store import TriageStore
 from cockpit.domain.audit import Entry
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.desk import AnchorRow, DeskSnapshot, OrderFigures, OverLimit, RequestRow, RunRow
+from cockpit.domain.desk import AnchorRow, DeskSnapshot, RequestRow, RunRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity, Role
-from cockpit.domain.refusals import Code, Refused, StoreUnreachable
+from cockpit.domain.refusals import Code, Refused
+from cockpit.domain.trading import OrderFigures, OverLimit
 
 _SQL: Final = files("backends").joinpath("sql")
 _DESK: Final = _SQL.joinpath("desk.sql").read_text()
@@ -35,8 +36,6 @@ _IDENTITY: Final = _SQL.joinpath("identity.sql").read_text()
 _ORDER_FIGURES: Final = _SQL.joinpath("order_figures.sql").read_text()
 _PROBE_RUN: Final = _SQL.joinpath("probe_run.sql").read_text()
 POLL_S: Final = 0.1
-_CHANGE: Final = "cockpit_change"
-_OUTCOME: Final = "cockpit_outcome"
 
 
 class SignedBytes(Protocol):
@@ -56,20 +55,16 @@ class PostgresStore(IncidentStore, TriageStore):
     def __init__(self, dsn: str, command_timeout_s: float = 5.0) -> None:
         self._reader = Session(dsn, command_timeout_s=command_timeout_s, application_name="cockpit read")
         self._writer = Session(dsn, command_timeout_s=command_timeout_s, application_name="cockpit write")
-        self._listener = Session(
-            dsn, command_timeout_s=command_timeout_s, application_name="cockpit listen", prepare=self._listen
-        )
+        self._notices = Notices(dsn, command_timeout_s=command_timeout_s)
         self._desk = DeskReader()
-        self._changed = asyncio.Event()
-        self._decided: dict[str, asyncio.Event] = {}
 
     async def connect(self) -> None:
         """Open the reading connection, so that a wrong login or address shows at once."""
         await self._reader.open()
 
     async def close(self) -> None:
-        for session in (self._listener, self._writer, self._reader):
-            await session.close()
+        for connected in (self._notices, self._writer, self._reader):
+            await connected.close()
 
     async def identity(self) -> Identity:
         """Who this login is and which role it holds at this moment, by the database's clock.
@@ -142,26 +137,20 @@ class PostgresStore(IncidentStore, TriageStore):
         Woken by a notice; looks by itself every 100 ms, since notices can be missed.
         """
         deadline = time.monotonic() + timeout_s
-        woken = self._decided.setdefault(request_id, asyncio.Event())
-        try:
-            await self._try_listening()
+        with self._notices.decision(request_id) as woken:
+            await self._notices.try_listening()
             while True:
                 woken.clear()
                 row = await self.outcome(request_id)
                 left = deadline - time.monotonic()
                 if row.status not in ("new", "committing") or left <= 0:
                     return row
-                await _wait(woken, min(POLL_S, left))
-        finally:
-            self._decided.pop(request_id, None)
+                await heard_within(woken, min(POLL_S, left))
 
     async def wait_notice(self, timeout_s: float) -> bool:
         """True as soon as the authority says that something changed, or has said so since the last call;
         False after `timeout_s`, also while nobody can be heard."""
-        await self._try_listening()
-        heard = await _wait(self._changed, timeout_s)
-        self._changed.clear()
-        return heard
+        return await self._notices.change(timeout_s)
 
     async def snapshot(self, audit_rows: int = 50) -> DeskSnapshot:
         """Everything that the screen shows from Postgres, in one round trip."""
@@ -241,7 +230,7 @@ class PostgresStore(IncidentStore, TriageStore):
     async def positions_over(self) -> Sequence[OverLimit]:
         rows = await self._rows(
             "SELECT symbol, quantity, max_quantity FROM positions"
-            " WHERE abs(quantity) > max_quantity ORDER BY symbol"
+            " WHERE abs(quantity) > max_quantity OR max_quantity >= 'Infinity' ORDER BY symbol"
         )
         return [OverLimit(row["symbol"], row["quantity"], row["max_quantity"]) for row in rows]
 
@@ -274,32 +263,3 @@ class PostgresStore(IncidentStore, TriageStore):
 
     async def _row(self, query: str, *args: object) -> Any:
         return (await self._rows(query, *args))[0]
-
-    async def _try_listening(self) -> None:
-        """Listening is a help, never a need: without it, callers find out by looking."""
-        try:
-            await self._listener.open()
-        except StoreUnreachable:
-            return
-
-    async def _listen(self, connection: Any) -> None:
-        await connection.add_listener(_CHANGE, self._on_change)
-        await connection.add_listener(_OUTCOME, self._on_outcome)
-        self._changed.set()  # whatever happened while nobody listened
-
-    def _on_change(self, _connection: object, _pid: int, _channel: str, _payload: str) -> None:
-        self._changed.set()
-
-    def _on_outcome(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
-        self._changed.set()
-        if payload in self._decided:
-            self._decided[payload].set()
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> bool:
-    try:
-        async with asyncio.timeout(max(0.0, timeout_s)):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

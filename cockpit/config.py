@@ -10,16 +10,15 @@ import binascii
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
+from cockpit.breaker_settings import check_scopes, read_catalogue, read_limits, read_probes
 from cockpit.config_fields import BadSettings, Table, read_toml, shown
-from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId
+from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.limits import Limits
-from cockpit.domain.probe_names import ProbeName
 from cockpit.domain.text import clean
 from cockpit.paging_settings import PagingSettings, read_paging
 
@@ -30,11 +29,7 @@ _TOP: Final = frozenset(
     "limits gateways probes authority_keys keymap logins profiles metrics_port "
     "slos guard exporter paging runs".split()
 )
-_WHOLE: Final = frozenset({"probes", "probes_required"})
-DEFAULT_PROBES: Final = tuple(probe.value for probe in ProbeName)
 KEY_BYTES: Final = 32
-MAX_COMMIT_DEADLINE_S: Final = 30  # the contract's
-_MOST_PROBES: Final = 50
 _LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 
 
@@ -140,9 +135,9 @@ def load_settings(
     wanted = profile or environ.get("COCKPIT_PROFILE") or None
     top = Table("", _with_profile(read_toml(path, "config"), wanted, path))
     top.only(_TOP)
-    limits = _limits(top.table("limits"))
-    catalogue = _catalogue(top.table("catalogue"))
-    _known_scopes(limits, catalogue)
+    limits = read_limits(top.table("limits"))
+    catalogue = read_catalogue(top.table("catalogue"))
+    check_scopes(limits, catalogue)
     listed = top.table("logins")
     logins = {name: _credentials(name, listed.table(name), path.parent) for name in listed.values}
     paging = read_paging(top, environ, path.parent)
@@ -164,7 +159,7 @@ def load_settings(
         catalogue=catalogue,
         limits=limits,
         gateways=top.table("gateways").names("names", ()),
-        probes=_probes(top.table("probes"), catalogue, limits.probes),
+        probes=read_probes(top.table("probes"), catalogue, limits.probes),
         authority_keys=_keys(top.table("authority_keys")),
         keymap=top.table("keymap").texts(),
         logins=logins,
@@ -189,31 +184,6 @@ def _with_profile(values: dict[str, object], wanted: str | None, path: Path) -> 
         before = merged.get(key)
         merged[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _limits(table: Table) -> Limits:
-    table.only({each.name for each in fields(Limits)})
-    defaults = Limits()
-    values: dict[str, object] = {}
-    for key in table.values:
-        if key == "approval_scopes":
-            values[key] = table.names(key)
-        elif key == "size_share":
-            values[key] = _share(table.values[key])
-        else:
-            values[key] = table.number(key, getattr(defaults, key), whole=key in _WHOLE)
-    limits = Limits(**values)  # type: ignore[arg-type]
-    if limits.probes > _MOST_PROBES:
-        raise BadSettings(
-            f"limits.probes: {limits.probes} is more than the {_MOST_PROBES} that a run may have"
-        )
-    if limits.probes_required > limits.probes:
-        raise BadSettings(
-            f"limits.probes_required: {limits.probes_required} is more than limits.probes ({limits.probes})"
-        )
-    if limits.commit_deadline_s > MAX_COMMIT_DEADLINE_S:
-        raise BadSettings("limits.commit_deadline_s: a loosening commits within 30 s; write 30 or less")
-    return limits
 
 
 def _moment(name: str, text: str) -> datetime:
@@ -248,52 +218,6 @@ def _services(top: Table, folder: Path) -> dict[str, Any]:
         "run_results": folder / Path(results).expanduser() if results else None,
         "audit_logs": folder / Path(logs).expanduser() if logs else None,
     }
-
-
-def _share(value: object) -> Decimal:
-    try:
-        share = Decimal(str(value)) if isinstance(value, (str, int, float)) else Decimal(0)
-    except InvalidOperation:
-        share = Decimal(0)
-    if isinstance(value, bool) or not share.is_finite() or not 0 < share <= 1:
-        raise BadSettings(f'limits.size_share: {shown(value)} is not a share; write "0.25" for a quarter')
-    return share
-
-
-def _catalogue(table: Table) -> Catalogue:
-    table.only(("components", "instruments", "strategies", "parents"))
-    components, instruments, strategies = (
-        table.names(key, ()) for key in ("components", "instruments", "strategies")
-    )
-    try:
-        return Catalogue.build(components, instruments, strategies, table.table("parents").texts())
-    except InvalidBreakerId as error:
-        raise BadSettings(f"catalogue: {error}") from None
-
-
-def _known_scopes(limits: Limits, catalogue: Catalogue) -> None:
-    for name in limits.approval_scopes:
-        if name not in catalogue:
-            raise BadSettings(f"limits.approval_scopes: {shown(name)} is not in the catalogue")
-
-
-def _probes(table: Table, catalogue: Catalogue, count: int) -> dict[str, tuple[str, ...]]:
-    probes = {"default": (DEFAULT_PROBES * (count // len(DEFAULT_PROBES) + 1))[:count]}
-    for key in table.values:
-        if key != "default" and key not in catalogue:
-            raise BadSettings(f"{table.at(key)}: not a breaker of the catalogue, nor default")
-        value = table.values[key]
-        chosen = tuple(value) if isinstance(value, list) else ()
-        for name in chosen:
-            if name not in DEFAULT_PROBES:
-                raise BadSettings(
-                    f"{table.at(key)}: {shown(name)} is no probe; {', '.join(DEFAULT_PROBES)} are"
-                )
-        probes[key] = chosen
-    for key, chosen in probes.items():
-        if len(chosen) != count:
-            raise BadSettings(f"{table.at(key)}: {len(chosen)} probes; limits.probes asks for {count}")
-    return probes
 
 
 def _keys(table: Table) -> dict[str, bytes]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from cockpit.panel_keymap import FILTER
 from widgets.keys import Key
 
 NEW_INCIDENT: Final = Key("incident.new", "i,I", "app.new_incident", "new", "Open an incident", footer=True)
+ACKNOWLEDGE_THIS: Final = Key(
+    "incident.acknowledge",
+    "a",
+    "app.change_incident('acknowledge')",
+    "ack",
+    "Acknowledge the incident, with notes",
+    footer=True,
+)
 INCIDENT_CHANGES: Final = (
-    Key(
-        "incident.acknowledge",
-        "a",
-        "app.change_incident('acknowledge')",
-        "ack",
-        "Acknowledge the incident, with notes",
-        footer=True,
-    ),
+    ACKNOWLEDGE_THIS,
     Key(
         "incident.note",
         "n,N",
@@ -25,7 +28,12 @@ INCIDENT_CHANGES: Final = (
         footer=True,
     ),
     Key(
-        "incident.assign", "g", "app.change_incident('assign')", "assign", "Give it to somebody", footer=True
+        "incident.assign",
+        "y,Y",
+        "app.change_incident('assign')",
+        "assign",
+        "Give it to somebody who may handle incidents",
+        footer=True,
     ),
     Key(
         "incident.escalate",
@@ -81,11 +89,11 @@ INCIDENT_CHANGES: Final = (
 MINUTES_KEYS: Final = (
     Key(
         "minutes.step",
-        "1",
-        "run_step(1)",
-        "steps",
-        "On the page of first five minutes: run the playbook's step with that digit, each by its own dialog",
-        shown="1-9",
+        "enter",
+        "run_step",
+        "do step",
+        "On the page of the first five minutes: do the playbook's step under the cursor, by its own dialog; "
+        "of any other line, all that it says",
         footer=True,
     ),
     Key(
@@ -97,7 +105,7 @@ MINUTES_KEYS: Final = (
         footer=True,
     ),
     Key(
-        "minutes.details", "enter", "app.details", "details", "All of the line under the cursor", footer=True
+        "minutes.details", "space", "app.details", "details", "All of the line under the cursor", footer=True
     ),
 )
 INCIDENT_KEYS: Final = (
@@ -112,13 +120,5 @@ INCIDENT_KEYS: Final = (
     NEW_INCIDENT,
     *INCIDENT_CHANGES,
     Key("incident.sort", "s,S", "sort", "sort", "Most urgent, newest, or by owner", footer=True),
-    Key(
-        "incident.filter",
-        "slash",
-        "filter",
-        "filter",
-        "Show only what contains the text; the database is asked too",
-        shown="/",
-        footer=True,
-    ),
+    replace(FILTER, key_id="incident.filter", help=f"{FILTER.help}; the database is asked too"),
 )

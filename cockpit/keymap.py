@@ -1,18 +1,27 @@
 """The registry of keys: bindings, footer, help and the README's table are all drawn from it.
 
+Caps Lock sends capitals: where a capital has no meaning of its own it means the small letter.
 `python -m cockpit.keymap` prints the table in Markdown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from cockpit.incident_keymap import INCIDENT_CHANGES, INCIDENT_KEYS, MINUTES_KEYS, NEW_INCIDENT
+from cockpit.panel_keymap import (
+    ACKNOWLEDGE,
+    AUDIT_KEYS,
+    BREAKER_KEYS,
+    RECONCILIATION_KEYS,
+    SLO_KEYS,
+    TRIGGER_KEYS,
+    VERIFY,
+)
 from widgets.keys import DIALOG_KEYS, Key
 
-# Caps Lock sends capitals: where a capital has no meaning of its own it means the small letter.
 PANELS: Final = (
     Key("panel.overview", "1", "panel('overview')", "overview", "Panel: overview"),
     Key("panel.slos", "2", "panel('slos')", "SLOs", "Panel: SLOs and error budgets", footer=True),
@@ -27,266 +36,6 @@ PANELS: Final = (
     ),
     Key("panel.audit", "5", "panel('audit')", "audit", "Panel: audit log", footer=True),
     Key("panel.triggers", "6", "panel('triggers')", "triggers", "Panel: automatic triggers", footer=True),
-)
-BREAKER_KEYS: Final = (
-    Key(
-        "trip",
-        "t,T",
-        "app.trip",
-        "trip",
-        "Trip: halt the breaker under the cursor at once",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "half-open",
-        "h,H",
-        "app.half_open",
-        "half-open",
-        "Half-open: start to prove a resume; runs the probes",
-        footer=True,
-        loosens=True,
-    ),
-    Key("probe-run", "p,P", "app.probe_run", "probes", "Watch the breaker's last probe run", footer=True),
-    Key(
-        "close",
-        "c,C",
-        "app.close",
-        "close",
-        "Close after a passed probe run: quiet period, then trading",
-        footer=True,
-        loosens=True,
-    ),
-    Key(
-        "verify-trip", "v,V", "app.verify_trip", "verify", "Verification panel of your last trip", footer=True
-    ),
-    Key("acknowledge", "a", "app.acknowledge", "ack", "Acknowledge an open incident", footer=True),
-    Key(
-        "halt-due",
-        "b,B",
-        "app.halt_due",
-        "halt due",
-        "Trip what a spent error budget asks for: opens filled in, you confirm it",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "lift",
-        "L,l",
-        "app.lift",
-        "lift",
-        "Lift a size limit on the breaker's orders",
-        footer=True,
-        loosens=True,
-    ),
-    Key(
-        "mode",
-        "m,M",
-        "app.mode",
-        "mode",
-        "Mode of the instrument: CANCEL_ONLY, SOFT_HALT, HARD_HALT, NORMAL",
-        footer=True,
-        tightens=True,
-        loosens=True,
-    ),
-    Key(
-        "cancel-all",
-        "x,X",
-        "app.cancel_all",
-        "cancel all",
-        "Cancel all orders of the instrument",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "withdrawals",
-        "w,W",
-        "app.withdrawals",
-        "withdrawals",
-        "Halt withdrawals, or resume them",
-        footer=True,
-        tightens=True,
-        loosens=True,
-    ),
-    Key(
-        "approvals",
-        "A",
-        "app.approvals",
-        "approvals",
-        "Approve another person's request",
-        footer=True,
-        loosens=True,
-    ),
-    Key(
-        "details",
-        "enter",
-        "app.details",
-        "details",
-        "Document, epoch and history of the breaker",
-        footer=True,
-    ),
-    Key("filter", "slash", "filter", "filter", "Show only what contains the text", shown="/", footer=True),
-)
-SLO_KEYS: Final = (
-    Key(
-        "slo.trip",
-        "t,T",
-        "app.trip",
-        "trip",
-        "Trip the objective's breaker; opens filled in where its budget is RED",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "slo.halt-due",
-        "b,B",
-        "app.halt_due",
-        "halt due",
-        "Trip what the worst spent error budget asks for",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "slo.details",
-        "enter",
-        "app.details",
-        "details",
-        "Burn table, objective, query and file, exclusions",
-        footer=True,
-    ),
-    Key(
-        "slo.sort",
-        "s,S",
-        "sort",
-        "sort",
-        "Sort worst first; else the order holds while you read",
-        footer=True,
-    ),
-    Key(
-        "slo.exclude",
-        "x,X",
-        "app.exclude",
-        "exclude",
-        "Leave an agreed stretch of time out of the budget",
-        footer=True,
-        loosens=True,
-    ),
-    Key("slo.include", "u,U", "app.include", "undo", "Take an exclusion of the objective back", footer=True),
-    Key(
-        "slo.approvals",
-        "A",
-        "app.approvals",
-        "approvals",
-        "Approve another person's request",
-        footer=True,
-        loosens=True,
-    ),
-    Key(
-        "slo.filter", "slash", "filter", "filter", "Show only what contains the text", shown="/", footer=True
-    ),
-)
-TRIGGER_KEYS: Final = (
-    Key(
-        "trigger.trip",
-        "t,T",
-        "app.trip",
-        "trip",
-        "Trip what the rule is aimed at",
-        footer=True,
-        tightens=True,
-    ),
-    Key(
-        "trigger.details",
-        "enter",
-        "app.details",
-        "details",
-        "The rule and the samples that it rests on",
-        footer=True,
-    ),
-    Key(
-        "trigger.sort",
-        "s,S",
-        "sort",
-        "sort",
-        "Sort nearest first; else the order holds while you read",
-        footer=True,
-    ),
-    Key(
-        "trigger.filter",
-        "slash",
-        "filter",
-        "filter",
-        "Show only what contains the text",
-        shown="/",
-        footer=True,
-    ),
-)
-RECONCILIATION_KEYS: Final = (
-    Key(
-        "recon.release",
-        "r,R",
-        "app.release_latch",
-        "release latch",
-        "Release the instrument's safety latch, after two clean cycles",
-        footer=True,
-        loosens=True,
-    ),
-    Key("recon.trip", "t,T", "app.trip", "trip", "Trip the instrument", footer=True, tightens=True),
-    Key(
-        "recon.mode",
-        "m,M",
-        "app.mode",
-        "mode",
-        "Mode of the instrument",
-        footer=True,
-        tightens=True,
-        loosens=True,
-    ),
-    Key(
-        "recon.details",
-        "enter",
-        "app.details",
-        "details",
-        "Mismatched ids with both sides, sequence numbers, counts",
-        footer=True,
-    ),
-    Key("recon.sort", "s,S", "sort", "sort", "Sort worst first; else the order holds", footer=True),
-    Key(
-        "recon.filter",
-        "slash",
-        "filter",
-        "filter",
-        "Show only what contains the text",
-        shown="/",
-        footer=True,
-    ),
-)
-AUDIT_KEYS: Final = (
-    Key(
-        "audit.verify",
-        "v,V",
-        "app.verify_audit",
-        "verify now",
-        "Verify the audit chain: what is new since the last time",
-        footer=True,
-    ),
-    Key(
-        "audit.details",
-        "enter",
-        "app.details",
-        "details",
-        "The whole entry, its hashes and evidence",
-        footer=True,
-    ),
-    Key(
-        "audit.filter",
-        "slash",
-        "filter",
-        "filter",
-        "Show only what contains the text",
-        shown="/",
-        footer=True,
-    ),
 )
 MOVE_KEYS: Final = (
     Key("move.down", "down,j,J", "move(1)", "down", "Next row", shown="j ↓"),
@@ -312,29 +61,39 @@ APP_KEYS: Final = (
     Key("quit", "ctrl+q", "quit", "quit", "Quit", footer=True, priority=True),
     Key("copy-or-quit", "ctrl+c", "help_quit", "", "Only names ctrl+q"),
 )
-_FIRST: Final = Key("move.first", "home", "edge(-1)", "first", "First row")
-_MOVES_BUT_G: Final = tuple(_FIRST if key.key_id == "move.first" else key for key in MOVE_KEYS)
+_ACK, _VERIFY = replace(ACKNOWLEDGE, footer=False), replace(VERIFY, footer=False)
+"""As on the overview and with its ids: what they open is about no row. Not where a panel has its own key."""
 OVERVIEW_KEYS: Final = (*BREAKER_KEYS, replace(NEW_INCIDENT, footer=False), *MOVE_KEYS)
-AUDIT_SCREEN_KEYS: Final = (*AUDIT_KEYS, *MOVE_KEYS)
-SLO_SCREEN_KEYS: Final = (*SLO_KEYS, *MOVE_KEYS)
-TRIGGER_SCREEN_KEYS: Final = (*TRIGGER_KEYS, *MOVE_KEYS)
-RECONCILIATION_SCREEN_KEYS: Final = (*RECONCILIATION_KEYS, *MOVE_KEYS)
-INCIDENT_SCREEN_KEYS: Final = (*INCIDENT_KEYS, *_MOVES_BUT_G)
-MINUTES_SCREEN_KEYS: Final = (*MINUTES_KEYS, *INCIDENT_CHANGES, *_MOVES_BUT_G)
+AUDIT_SCREEN_KEYS: Final = (*AUDIT_KEYS, _ACK, *MOVE_KEYS)
+SLO_SCREEN_KEYS: Final = (*SLO_KEYS, _ACK, _VERIFY, *MOVE_KEYS)
+TRIGGER_SCREEN_KEYS: Final = (*TRIGGER_KEYS, _ACK, _VERIFY, *MOVE_KEYS)
+RECONCILIATION_SCREEN_KEYS: Final = (*RECONCILIATION_KEYS, _ACK, _VERIFY, *MOVE_KEYS)
+INCIDENT_SCREEN_KEYS: Final = (*INCIDENT_KEYS, _VERIFY, *MOVE_KEYS)
+MINUTES_SCREEN_KEYS: Final = (*MINUTES_KEYS, *INCIDENT_CHANGES, _VERIFY, *MOVE_KEYS)
 
 SECTIONS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
     ("Panels", PANELS),
-    ("Breakers", BREAKER_KEYS),
-    ("SLO panel", SLO_KEYS),
-    ("Trigger panel", TRIGGER_KEYS),
-    ("Incident panel", INCIDENT_KEYS),
+    ("Panel 1: overview", BREAKER_KEYS),
+    ("Panel 2: SLOs", SLO_KEYS),
+    ("Panel 6: triggers", TRIGGER_KEYS),
+    ("Panel 3: incidents", INCIDENT_KEYS),
     ("First five minutes", MINUTES_KEYS),
-    ("Reconciliation panel", RECONCILIATION_KEYS),
-    ("Audit panel", AUDIT_KEYS),
+    ("Panel 4: reconciliation", RECONCILIATION_KEYS),
+    ("Panel 5: audit", AUDIT_KEYS),
     ("Moving", MOVE_KEYS),
     ("In a dialog", DIALOG_KEYS),
     ("Everywhere", APP_KEYS),
 )
+_SCREENS: Final = {
+    "Panel 1: overview": OVERVIEW_KEYS,
+    "Panel 2: SLOs": SLO_SCREEN_KEYS,
+    "Panel 3: incidents": INCIDENT_SCREEN_KEYS,
+    "First five minutes": MINUTES_SCREEN_KEYS,
+    "Panel 4: reconciliation": RECONCILIATION_SCREEN_KEYS,
+    "Panel 5: audit": AUDIT_SCREEN_KEYS,
+    "Panel 6: triggers": TRIGGER_SCREEN_KEYS,
+}
+"""All that a screen binds, in the order of the panels."""
 ALL: Final = tuple(key for _, keys in SECTIONS for key in keys)
 
 
@@ -353,7 +112,7 @@ def remapping_faults(keymap: Mapping[str, str]) -> list[str]:
         ("trigger", (*TRIGGER_SCREEN_KEYS, *PANELS, *APP_KEYS)),
         ("reconciliation", (*RECONCILIATION_SCREEN_KEYS, *PANELS, *APP_KEYS)),
         ("incident", (*INCIDENT_SCREEN_KEYS, *PANELS, *APP_KEYS)),
-        ("first minutes", (*MINUTES_SCREEN_KEYS, *APP_KEYS)),
+        ("first minutes", (*MINUTES_SCREEN_KEYS, *PANELS, *APP_KEYS)),
     ):
         taken: dict[str, str] = {}
         for key in group:
@@ -371,9 +130,22 @@ def shown_key(key: Key, keymap: Mapping[str, str]) -> str:
     return keymap[key.key_id].split(",")[0] if key.key_id in keymap else key.display
 
 
-def help_sections(keymap: Mapping[str, str]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Title, then (key, help) for each binding."""
-    return [(title, [(shown_key(key, keymap), key.help) for key in keys]) for title, keys in SECTIONS]
+def help_sections(
+    keymap: Mapping[str, str], here: Sequence[Key] = OVERVIEW_KEYS
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Title, then (key, help) for each binding: those of the screen that binds `here` first, then what works
+    everywhere, then what the other panels have of their own."""
+    own = dict(SECTIONS)
+    title = next((name for name, keys in _SCREENS.items() if keys is here), "")
+    ordered = [(f"{title} · where you are", own_keys(here))] if title else []
+    ordered += [(name, own[name]) for name in ("Panels", "Everywhere", "Moving", "In a dialog")]
+    ordered += [(name, own[name]) for name in _SCREENS if name != title]
+    return [(name, [(shown_key(key, keymap), key.help) for key in keys]) for name, keys in ordered]
+
+
+def own_keys(keys: Iterable[Key]) -> tuple[Key, ...]:
+    """What a screen binds without what only moves."""
+    return tuple(key for key in keys if key not in MOVE_KEYS)
 
 
 def markdown(sections: Iterable[tuple[str, tuple[Key, ...]]] = SECTIONS) -> str:

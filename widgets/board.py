@@ -12,6 +12,7 @@ from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.limits import Limits
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
+from widgets.board_entries import AuditCheck, PendingTrip, Story
 
 if TYPE_CHECKING:  # the first frame is drawn before there is anything of these
     from cockpit.domain.desk import DeskSnapshot, KillRow, RequestRow, RunRow
@@ -31,38 +32,6 @@ SLOS_STALE_AFTER_S: Final = 20.0
 RECON_STALE_AFTER_S: Final = 8.0
 """Reconciliation is read every two seconds while its panel is looked at."""
 _RECORDED: Final = "recorded in Postgres; the authority applies it when Redis answers"
-
-
-@dataclass(frozen=True, slots=True)
-class PendingTrip:
-    """A trip of this machine that Redis has not confirmed: it halts nothing yet."""
-
-    breaker_id: str
-    event_id: str
-    at: datetime
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """Why a breaker is in its state: since when, by whom, for what. Empty where nothing is known."""
-
-    since: datetime | None = None
-    actor: str = ""
-    reason: str = ""
-    notes: str = ""
-    event_id: str = ""
-    claimed: bool = False  # read from the stream, where anybody may write
-
-
-@dataclass(frozen=True, slots=True)
-class AuditCheck:
-    """The last verification that this cockpit ran itself. `ok` None: none yet, or running."""
-
-    ok: bool | None = None
-    text: str = "not verified here yet"
-    at: datetime | None = None
-    running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,17 +225,20 @@ class Board:
         return next((trip for trip in self.pending if trip.breaker_id == breaker_id), None)
 
     def story(self, breaker_id: str) -> Story:
-        """Who brought the breaker where it is, from whatever source knows its present epoch."""
+        """Who brought the breaker where it is, from whatever source knows its present epoch. `reason` is a
+        trip's: where it is not OPEN any more, only the notes of its last change are told; and where it reads
+        OPEN in spite of that change, the change explains nothing and its doubt does."""
         reading = self.reading(breaker_id)
         if reading is None or reading.epoch is None:
             return Story()
         document = reading.document
         if document is not None and document.epoch == reading.epoch and document.state is reading.state:
-            return Story(
-                document.issued_at, document.actor, document.reason, document.notes, document.event_id
-            )
+            reason = document.reason if document.state is State.OPEN else ""
+            return Story(document.issued_at, document.actor, reason, document.notes, document.event_id)
         row = self.desk.breakers.get(BreakerId(breaker_id)) if self.desk else None
         if row is not None and row.run_id == reading.epoch.run_id and row.counter == reading.epoch.counter:
+            if row.state != State.OPEN.value:
+                return Story()
             return Story(row.since, row.actor, row.reason, row.notes, row.event_id or "")
         return self._claimed(breaker_id)
 

@@ -1,6 +1,21 @@
--- What the rest of a night needs: incidents with their clocks and story, kill switches, pages and their deliveries,
--- and what the trading side records about its data. Applied by `cockpit init` after schema.sql, safe to repeat.
+-- What the rest of a night needs: incidents with their clocks and story, kill switches, pages and their deliveries.
+-- Applied by `cockpit init` after schema.sql, safe to repeat.
 
+CREATE TABLE IF NOT EXISTS incidents (
+    incident_id     uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    opened_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),   -- critical: P0, P1
+    classification  text NOT NULL DEFAULT 'other',
+    title           text NOT NULL,
+    status          text NOT NULL DEFAULT 'open',  -- open, acknowledged, resolved
+    source          text NOT NULL DEFAULT 'manual', -- manual trip: 'trip'; never holds up a resume
+    breaker_id      text,
+    dedup_key       text UNIQUE,
+    owner           text,
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    resolved_at     timestamptz
+);
 -- dedup_key: at most one unresolved incident has it. A standing condition's key (slo:…, latch:…) is given free when
 -- its incident is resolved, by adding the incident's id to it; of what happens once (trip:…, run:…) it stays.
 ALTER TABLE incidents
@@ -42,10 +57,21 @@ CREATE INDEX IF NOT EXISTS incidents_over ON incidents ((coalesce(resolved_at, o
     WHERE status IN ('resolved', 'merged');
 
 -- The story: added to, never changed. What a person did names its entry in the audit chain.
+CREATE TABLE IF NOT EXISTS incident_events (
+    event_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    incident_id  uuid NOT NULL REFERENCES incidents,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind         text NOT NULL,
+    actor        text NOT NULL,
+    notes        text NOT NULL DEFAULT ''
+);
 ALTER TABLE incident_events
     ADD COLUMN IF NOT EXISTS details   jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS audit_seq bigint;
 CREATE INDEX IF NOT EXISTS incident_events_of ON incident_events (incident_id, event_id);
+-- The desk asks at every reading which trips of people were told in an incident that was under way, within an hour.
+CREATE INDEX IF NOT EXISTS incident_events_trips ON incident_events (at DESC)
+    WHERE kind = 'tripped' AND actor <> 'authority';
 
 CREATE TABLE IF NOT EXISTS incident_actions (
     action_id   uuid PRIMARY KEY,                 -- the request that added it
@@ -88,7 +114,20 @@ CREATE TABLE IF NOT EXISTS kill_steps (
 CREATE INDEX IF NOT EXISTS kill_steps_of ON kill_steps (kill_id, at);
 
 -- Pages: one row for each thing that must be said of an incident, one delivery for each receiver. All rows of an
--- incident share its dedup_key.
+-- incident share its dedup_key, under which delivery is at least once.
+CREATE TABLE IF NOT EXISTS outbox (
+    outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dedup_key       text NOT NULL UNIQUE,
+    incident_id     uuid REFERENCES incidents,
+    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),
+    title           text NOT NULL,
+    details         jsonb NOT NULL DEFAULT '{}',
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts        int NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    delivered_at    timestamptz,
+    last_error      text
+);
 ALTER TABLE outbox DROP CONSTRAINT IF EXISTS outbox_dedup_key_key;
 ALTER TABLE outbox ADD COLUMN IF NOT EXISTS event text NOT NULL DEFAULT 'trigger';
 DO $$
@@ -120,27 +159,3 @@ CREATE TABLE IF NOT EXISTS run_offsets (
 );
 CREATE INDEX IF NOT EXISTS incidents_run_acks ON incidents (incident_id) WHERE run_ack_due;
 CREATE INDEX IF NOT EXISTS incidents_logged ON incidents (run_incident) WHERE source = 'audit-log';
-
--- The trading side's own record of its data.
-CREATE TABLE IF NOT EXISTS daily_bars (
-    symbol text NOT NULL,
-    day    date NOT NULL,                         -- UTC
-    open   numeric NOT NULL,
-    high   numeric NOT NULL,
-    low    numeric NOT NULL,
-    close  numeric NOT NULL,
-    volume numeric NOT NULL,
-    PRIMARY KEY (symbol, day)
-);
-CREATE TABLE IF NOT EXISTS quality_cycles (
-    cycle_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    started_at     timestamptz NOT NULL,
-    finished_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    status         text NOT NULL CHECK (status IN ('clean', 'breach', 'unknown')),
-    errors         int NOT NULL,
-    stale_warnings int NOT NULL,
-    details        jsonb NOT NULL DEFAULT '{}'
-);
-CREATE INDEX IF NOT EXISTS quality_cycles_at ON quality_cycles (finished_at DESC);
-CREATE INDEX IF NOT EXISTS reconciliation_runs_of ON reconciliation_runs (kind, symbol, started_at DESC);
-CREATE INDEX IF NOT EXISTS reconciliation_runs_at ON reconciliation_runs (started_at DESC);

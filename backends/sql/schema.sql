@@ -202,91 +202,8 @@ CREATE TABLE IF NOT EXISTS authority_lease (
     status      jsonb NOT NULL DEFAULT '{}'   -- health for screens: redis_run_id, chain, evidence, queue, alarms
 );
 
--- The platform's own tables, written by the trading side.
-CREATE TABLE IF NOT EXISTS recent_orders (
-    order_id      text PRIMARY KEY,
-    symbol        text NOT NULL,
-    strategy      text,
-    side          text NOT NULL CHECK (side IN ('buy', 'sell')),
-    quantity      numeric NOT NULL,
-    price         numeric,
-    status        text NOT NULL,              -- new, open, filled, rejected, cancelled
-    reject_reason text,
-    latency_ms    double precision,
-    slippage      numeric,
-    paper         boolean NOT NULL DEFAULT false,
-    reduce_only   boolean NOT NULL DEFAULT false,
-    placed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX IF NOT EXISTS recent_orders_placed ON recent_orders (placed_at DESC);
-
-CREATE TABLE IF NOT EXISTS positions (
-    symbol      text PRIMARY KEY,
-    quantity    numeric NOT NULL,
-    avg_price   numeric,
-    mark_price  numeric,
-    max_quantity numeric,                     -- the position limit, absolute
-    updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
-CREATE TABLE IF NOT EXISTS automations (
-    name        text PRIMARY KEY,
-    breaker_id  text NOT NULL,
-    status      text NOT NULL,                -- running, paused_risk
-    reason      text,
-    updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
-CREATE TABLE IF NOT EXISTS incidents (
-    incident_id     uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    opened_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),   -- critical: P0, P1
-    classification  text NOT NULL DEFAULT 'other',
-    title           text NOT NULL,
-    status          text NOT NULL DEFAULT 'open',  -- open, acknowledged, resolved
-    source          text NOT NULL DEFAULT 'manual', -- manual trip: 'trip'; never holds up a resume
-    breaker_id      text,
-    dedup_key       text UNIQUE,
-    owner           text,
-    acknowledged_at timestamptz,
-    acknowledged_by text,
-    resolved_at     timestamptz
-);
-CREATE TABLE IF NOT EXISTS incident_events (
-    event_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    incident_id  uuid NOT NULL REFERENCES incidents,
-    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    kind         text NOT NULL,
-    actor        text NOT NULL,
-    notes        text NOT NULL DEFAULT ''
-);
-
-CREATE TABLE IF NOT EXISTS reconciliation_runs (
-    run_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    kind         text NOT NULL,               -- order, position, ledger
-    symbol       text,
-    status       text NOT NULL,               -- clean, mismatch, unknown
-    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    finished_at  timestamptz,
-    mismatches   jsonb NOT NULL DEFAULT '[]',
-    engine_seq   bigint,
-    ledger_seq   bigint
-);
-
-CREATE TABLE IF NOT EXISTS sli_samples (
-    sample_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    sli         text NOT NULL,
-    good        numeric NOT NULL,
-    total       numeric NOT NULL,
-    value       double precision,
-    observed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX IF NOT EXISTS sli_samples_at ON sli_samples (sli, observed_at DESC);
-
 -- What the desk's snapshot reads each second.
 CREATE INDEX IF NOT EXISTS requests_decided ON requests (decided_at DESC) WHERE decided_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS recent_orders_open ON recent_orders (symbol) WHERE status IN ('new', 'open');
 CREATE INDEX IF NOT EXISTS reset_slots_taken ON reset_slots (taken_at DESC);
 CREATE INDEX IF NOT EXISTS probe_runs_started ON probe_runs (started_at DESC);
 
@@ -349,18 +266,3 @@ CREATE TABLE IF NOT EXISTS guard_firings (
     fired_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS guard_firings_at ON guard_firings (fired_at DESC);
-
--- Pages that must go out. Delivery is at least once, under one dedup_key.
-CREATE TABLE IF NOT EXISTS outbox (
-    outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    dedup_key       text NOT NULL UNIQUE,
-    incident_id     uuid REFERENCES incidents,
-    severity        text NOT NULL CHECK (severity IN ('P0', 'P1', 'P2', 'P3')),
-    title           text NOT NULL,
-    details         jsonb NOT NULL DEFAULT '{}',
-    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    attempts        int NOT NULL DEFAULT 0,
-    next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    delivered_at    timestamptz,
-    last_error      text
-);

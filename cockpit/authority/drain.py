@@ -7,10 +7,7 @@ recorded as an unattributed trip, once for each increment. Nothing here waits fo
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,42 +15,29 @@ from uuid import uuid4
 
 import asyncpg
 
-from backends.redis_authority import STREAM_LENGTH, HistoryEntry
-from backends.signing import verify
-from backends.trip_exchange import event_fields
+from backends.redis_authority import HistoryEntry
 from cockpit.authority import faults
 from cockpit.authority.entries import AUTHORITY
-from cockpit.authority.identity import Rejected, authorise, decode_payload, read_standing, verify_signer
+from cockpit.authority.identity import Rejected, authorise, read_standing, verify_signer
 from cockpit.authority.loosening import history_member
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.opening import OpenDocument, write_open_documents
 from cockpit.authority.status import log
+from cockpit.authority.trip_events import TripEvents, trip_of
 from cockpit.authority.trip_records import Trip, record_trip
 from cockpit.authority.waiting_trips import recorded_trips
 from cockpit.authority.world import World
-from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.commands import Kind
-from cockpit.domain.documents import Epoch, rfc3339
-from cockpit.domain.refusals import Refused, StoreUnreachable
+from cockpit.domain.breakers import BreakerId
+from cockpit.domain.commands import Command, Kind
+from cockpit.domain.documents import Epoch
+from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.snapshots import StreamEvent
 from cockpit.domain.text import clean
 
 MOST_AT_ONCE: Final = 200
 FLOOD: Final = 2_000  # increments of one breaker that are recorded singly
-MOST_BATCHES: Final = 250  # of 100 entries, in one turn
-MOST_WAITING: Final = 300  # events of one breaker and login
-MOST_CLAIMS: Final = 20
-MOST_COPIES: Final = 5
-FRESH_MS: Final = 5_000.0  # how long an event that is audited already may explain one more increment
-UNDELIVERED: Final = "9999999999999-0"  # in place of an id: an event that waits for its increment
-_KEYS: Final = """
-SELECT key_id, login, public_key FROM signing_keys WHERE key_id = ANY ($1::text[]) AND revoked_at IS NULL
-"""
 _UNSIGNED: Final = "Tripped without a signed request that can be verified."
 _KNOWN: Final = "SELECT breaker_id, redis_run_id, counter FROM breakers"
-_AUDITED: Final = """
-SELECT DISTINCT event_id FROM audit_log WHERE event_id = ANY ($1::text[]) AND action = 'CIRCUIT_BREAKER_TRIP'
-"""
 _SEEN: Final = "SELECT 1 FROM audit_log WHERE event_id = $1 AND action = 'CIRCUIT_BREAKER_TRIP' LIMIT 1"
 
 
@@ -67,23 +51,12 @@ class Increment:
 
 
 class Drain:
-    """Keeps its place in the stream, and what it has read and not matched yet."""
+    """Matches what Redis counted with the `events` that have been read."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, events: TripEvents) -> None:
         self._means = means
-        self._place = "0-0"
-        self._waiting: dict[BreakerId, list[StreamEvent]] = {}
-        self._again: set[str] = set()  # entries of it that were audited when they were read
+        self._events = events
         self._audited: int | None = None  # what was read when every counter in it was audited
-        self._signers: dict[str, str] = {}  # whose signature an entry of it bears, empty for nobody's
-
-    def expect(self, event: StreamEvent) -> None:
-        """An event that the stream did not take, of a trip that Redis did."""
-        self._waiting.setdefault(BreakerId(event.breaker_id), []).append(event)
-
-    async def take_events(self, world: World) -> None:
-        """Take in what the stream holds now, before it is rebuilt."""
-        await self._read_events(world.now)
 
     async def step(self, world: World) -> int:
         """Audit every increment in `world` that the log lacks; how many there were."""
@@ -91,7 +64,7 @@ class Drain:
         if not increments:
             return 0
         # The counters were read before the events: each counted trip's event is among these by now.
-        await self._read_events(world.now)
+        await self._events.read(world.now)
         opened: list[OpenDocument] = []
         means = self._means
         async with means.transaction() as connection:
@@ -103,7 +76,7 @@ class Drain:
             means.backlog[item.proof.key] = item.evidence
         await write_open_documents(means, await means.reader.read(), opened)
         await self._history(opened)
-        self._forget_forgeries(world)
+        self._events.forget_forgeries(world.now)
         return len(increments)
 
     async def _increments(self, world: World) -> list[Increment]:
@@ -130,61 +103,6 @@ class Drain:
         out.sort(key=lambda each: each[0])
         return [increment for _, increment in out[:MOST_AT_ONCE]]
 
-    async def _read_events(self, now: datetime) -> None:
-        """Take in what the stream has. What is audited already counts once more only while it is fresh: an
-        old event read again at a start explains no new increment."""
-        fresh = now.timestamp() * 1_000 - FRESH_MS
-        means = self._means
-        try:
-            await self.bound_stream(now)
-            for _ in range(MOST_BATCHES):  # somebody may write faster than we read
-                events = await means.redis.read_events(self._place, 0.0)
-                if not events:
-                    break
-                self._place = events[-1].entry_id
-                trips = [
-                    event for event in events if _plausible(event) and event.breaker_id in means.catalogue
-                ]
-                if not trips:
-                    continue
-                async with means.pool.acquire() as connection:
-                    rows = await connection.fetch(_AUDITED, [event.event_id for event in trips])
-                    keys = await _keys(connection, trips)
-                audited = {row["event_id"] for row in rows}
-                for event in trips:
-                    again = event.event_id in audited
-                    if again and _age_ms(event) > fresh:
-                        self._again.add(event.entry_id)
-                    if not again or event.entry_id in self._again:
-                        self._keep(event, keys)
-        except (StoreUnreachable, Refused) as error:
-            means.health.changed("events", str(error))
-
-    async def bound_stream(self, now: datetime) -> None:
-        """The stream is a hint of bounded length: what a flood has pushed out of it explains no trip. One
-        that is no stream, or takes no entry, is the watch's to rebuild."""
-        says = event_fields(str(uuid4()), GLOBAL, "ALARM", AUTHORITY, rfc3339(now))
-        # Refused: rights from before XLEN was among them, which `cockpit init` renews.
-        with contextlib.suppress(StoreUnreachable, Refused):
-            if not await self._means.redis.trim_events(STREAM_LENGTH, says):
-                return
-            why = "circuit_breaker:events was flooded and cut to its newest entries"
-            self._means.health.alarm(now, "event stream", GLOBAL, why)
-
-    def _keep(self, event: StreamEvent, keys: Mapping[str, tuple[str, bytes]]) -> None:
-        """Let an event wait for its increment. A login has room for so many on a breaker, and all those that
-        nobody signed, which can only be claims, have little; copies of one event have less: whoever adds
-        more crowds out nobody else."""
-        waiting = self._waiting.setdefault(BreakerId(event.breaker_id), [])
-        signer = _signer(event, keys)
-        theirs = [other for other in waiting if self._signers.get(other.entry_id) == signer]
-        if len(theirs) >= (MOST_WAITING if signer else MOST_CLAIMS):
-            return
-        if sum(other.payload == event.payload for other in theirs) >= MOST_COPIES:
-            return
-        self._signers[event.entry_id] = signer
-        waiting.append(event)
-
     async def _record(self, connection: Any, increment: Increment, world: World) -> OpenDocument:
         """Record one increment. A signed event that the database cannot hold explains nothing; it must not
         keep this or any other trip out of the log."""
@@ -204,7 +122,7 @@ class Drain:
 
     async def _attribute(self, connection: Any, increment: Increment, now: datetime) -> Trip:
         """The trip behind an increment: the oldest waiting event that proves a person, else nobody."""
-        waiting = self._waiting.get(increment.breaker_id, [])
+        waiting = self._events.waiting(increment.breaker_id)
         claims: list[str] = []
         passed: list[StreamEvent] = []
         while waiting:
@@ -229,14 +147,8 @@ class Drain:
         return _unattributed(increment, notes)
 
     async def _proved(self, connection: Any, increment: Increment, event: StreamEvent) -> Trip | None:
-        try:
-            command = decode_payload(event.payload)
-            if command.kind is not Kind.TRIP or command.breaker_id != increment.breaker_id:
-                return None
-            if await connection.fetchval(_SEEN, command.request_id):
-                return None
-            await verify_signer(connection, command, event.payload, event.key_id, event.signature)
-        except (Rejected, asyncpg.DataError):
+        command = trip_of(event)
+        if command is None or not await _is_signed(connection, command, event, audited=False):
             return None
         role = AUTHORITY
         if command.login != AUTHORITY:
@@ -266,18 +178,10 @@ class Drain:
     ) -> Trip | None:
         """A signed trip that is audited and came once more, its sender having had no reply: its own epoch,
         and no alarm about a stranger."""
-        if event.entry_id in self._again and _age_ms(event) <= now.timestamp() * 1_000 - FRESH_MS:
+        command = trip_of(event)
+        if command is None or command.login == AUTHORITY or self._events.outdated(event, now):
             return None
-        try:
-            command = decode_payload(event.payload)
-            if command.kind is not Kind.TRIP or command.breaker_id != increment.breaker_id:
-                return None
-            if command.login == AUTHORITY:
-                return None
-            if not await connection.fetchval(_SEEN, command.request_id):
-                return None
-            await verify_signer(connection, command, event.payload, event.key_id, event.signature)
-        except (Rejected, asyncpg.DataError):
+        if not await _is_signed(connection, command, event, audited=True):
             return None
         notes = f"Delivered once more: the trip {command.request_id} of {command.login}."
         return Trip(
@@ -301,53 +205,23 @@ class Drain:
             except StoreUnreachable as error:
                 self._means.health.changed("history", str(error))
 
-    def _forget_forgeries(self, world: World) -> None:
-        """Events beyond what the counters counted belong to no trip: INCR and event are one transaction."""
-        horizon = world.now.timestamp() * 1_000 - 1_000
-        for name, events in list(self._waiting.items()):
-            self._waiting[name] = [event for event in events if _age_ms(event) > horizon]
-            if not self._waiting[name]:
-                del self._waiting[name]
-        kept = {event.entry_id for events in self._waiting.values() for event in events}
-        self._again &= kept
-        self._signers = {entry: login for entry, login in self._signers.items() if entry in kept}
-
 
 def _is_audited(row: Any, world: World) -> bool:
     counter = world.counter(BreakerId(row["breaker_id"]))
     return row["redis_run_id"] == world.run_id and counter is not None and counter <= row["counter"]
 
 
-def _plausible(event: StreamEvent) -> bool:
-    return event.kind == "TRIP" and bool(event.payload)
-
-
-async def _keys(connection: Any, events: Sequence[StreamEvent]) -> dict[str, tuple[str, bytes]]:
-    """The valid keys that `events` name, each with its login. What that may do is asked at the trip."""
-    keys: dict[str, tuple[str, bytes]] = {}
-    for row in await connection.fetch(_KEYS, list({event.key_id for event in events})):
-        with contextlib.suppress(binascii.Error, ValueError):
-            keys[row["key_id"]] = (row["login"], base64.b64decode(row["public_key"], validate=True))
-    return keys
-
-
-def _signer(event: StreamEvent, keys: Mapping[str, tuple[str, bytes]]) -> str:
-    """The login that signed this trip of this breaker, empty where none has."""
-    login, public_key = keys.get(event.key_id, ("", b""))
-    if not login or not verify(public_key, event.payload, event.signature):
-        return ""
+async def _is_signed(connection: Any, command: Command, event: StreamEvent, *, audited: bool) -> bool:
+    """Whether a valid key of its login signed the trip, and it is in the log already, or not, as `audited`
+    says."""
     try:
-        command = decode_payload(event.payload)
-    except Rejected:
-        return ""
-    fits = command.kind is Kind.TRIP and command.breaker_id == event.breaker_id and command.login == login
-    return login if fits else ""
+        if bool(await connection.fetchval(_SEEN, command.request_id)) is not audited:
+            return False
+        await verify_signer(connection, command, event.payload, event.key_id, event.signature)
+    except (Rejected, asyncpg.DataError):
+        return False
+    return True
 
 
 def _unattributed(increment: Increment, notes: str) -> Trip:
     return Trip(increment.breaker_id, increment.epoch, str(uuid4()), "unattributed", "unattributed", notes)
-
-
-def _age_ms(event: StreamEvent) -> float:
-    first = event.entry_id.partition("-")[0]
-    return float(first) if first.isdigit() else 0.0

@@ -15,7 +15,9 @@ from cockpit.domain.audit import Head
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.documents import Epoch
 from cockpit.domain.incidents import Severity, acknowledge_by
+from cockpit.domain.paging import Paging, TripPage
 from cockpit.domain.probes import ProbeResult, ProbeRun
+from cockpit.domain.trading import AutomationRow, OrderFacts, PositionRow
 from cockpit.domain.trigger_reports import GuardSnapshot
 
 OPEN_STATUSES = frozenset({"new", "awaiting_approval", "committing"})
@@ -181,55 +183,6 @@ class LeaseRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderFacts:
-    """Orders of one instrument and strategy. `*_30s` cover the last 30 s, `last_risk_at` the last 5 min.
-
-    `notional` is Σ quantity × price of what is open. `last_risk_at` is when the newest order that adds risk
-    (neither paper nor reduce-only, and not rejected) was placed; None: none in the last 5 min.
-    """
-
-    symbol: str
-    strategy: str | None
-    open_orders: int
-    notional: Decimal
-    last_risk_at: datetime | None
-    orders_30s: int
-    rejected_30s: int
-    p95_ms_30s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class PositionRow:
-    """`max_quantity` is the limit of the absolute position; None: no limit is known."""
-
-    symbol: str
-    quantity: Decimal
-    avg_price: Decimal | None
-    mark_price: Decimal | None
-    max_quantity: Decimal | None
-    updated_at: datetime
-
-    @property
-    def exposure(self) -> Decimal:
-        """Absolute quantity × mark price (or average price, where nothing marks it)."""
-        price = self.mark_price if self.mark_price is not None else self.avg_price
-        return abs(self.quantity) * (price or Decimal(0))
-
-    @property
-    def over(self) -> bool:
-        return self.max_quantity is not None and abs(self.quantity) > self.max_quantity
-
-
-@dataclass(frozen=True, slots=True)
-class AutomationRow:
-    name: str
-    breaker_id: BreakerId
-    status: str
-    reason: str | None
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class SizeLimit:
     """A cap on the order size of a breaker's scope, in force until somebody lifts it. `source` is `guard`
     or `person`; `rule` the trigger that asked for it, "" where a person did."""
@@ -268,72 +221,6 @@ class KillRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PageRow:
-    """One delivery that is under way or failed: of an incident's page to one receiver."""
-
-    incident_id: str | None
-    event: str  # trigger, acknowledge, resolve
-    severity: str
-    title: str
-    receiver: str
-    attempts: int
-    created_at: datetime
-    next_attempt_at: datetime
-    last_error: str
-    given_up: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """How paging stands. `age_s`: since the pager's last sign of life (None: never); `receivers` are those
-    that it has, none where paging is off; `waiting` pages are not at every receiver, `failed` deliveries
-    were given up or tried more than once; `rows` are the oldest of both. `delivered` maps incidents of the
-    last hour to when their trigger first reached a receiver."""
-
-    age_s: float | None
-    alive: bool
-    receivers: tuple[str, ...]
-    waiting: int
-    failed: int
-    rows: tuple[PageRow, ...] = ()
-    delivered: Mapping[str, datetime] = field(default_factory=dict)
-    faults: tuple[str, ...] = ()  # what the living pagers say is wrong with their settings
-
-
-@dataclass(frozen=True, slots=True)
-class TripPage:
-    """What became of the page of one trip of the last hour. `event_id` is the trip's, `receivers` those that
-    have it; `waiting` are those that do not yet. `unsent` says why nobody is paged, "" where somebody is.
-    `queued` False: the incident is there, its page is not."""
-
-    event_id: str
-    incident_id: str
-    queued: bool
-    unsent: str
-    receivers: tuple[str, ...]
-    waiting: tuple[str, ...]
-    attempts: int
-    last_error: str
-    delivered_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderFigures:
-    """Orders placed in one stretch of time, for the checklist and the latency probe."""
-
-    orders: int
-    rejected: int
-    p95_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OverLimit:
-    symbol: str
-    quantity: Decimal
-    max_quantity: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class DeskSnapshot:
     """Everything that the screen shows from Postgres, of one moment.
 
@@ -362,6 +249,7 @@ class DeskSnapshot:
     last_reset_at: datetime | None = None
     queue: int = 0
     persons: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # that each login holds now
     guard: GuardSnapshot | None = None
     size_limits: tuple[SizeLimit, ...] = ()
     kills: tuple[KillRow, ...] = ()

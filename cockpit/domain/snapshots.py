@@ -10,40 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.desk import (
-    AnchorRow,
-    ApprovalRow,
-    AuditRow,
-    AutomationRow,
-    BreakerRow,
-    DeskSnapshot,
-    IncidentRow,
-    LeaseRow,
-    OrderFacts,
-    PositionRow,
-    RequestRow,
-    RunRow,
-)
 from cockpit.domain.documents import Effective, Reading
 from cockpit.domain.receipts import TripReceipt
 
-__all__ = [
-    "AnchorRow",
-    "ApprovalRow",
-    "AuditRow",
-    "AutomationRow",
-    "BreakerRow",
-    "BreakerSnapshot",
-    "DeskSnapshot",
-    "IncidentRow",
-    "LeaseRow",
-    "OrderFacts",
-    "PositionRow",
-    "RequestRow",
-    "RunRow",
-    "StreamEvent",
-    "TripReceipt",
-]
+__all__ = ["BreakerSnapshot", "StreamEvent", "TripReceipt"]
 
 
 @dataclass(frozen=True, slots=True)
