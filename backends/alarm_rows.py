@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backends.desk_parts import UNUSABLE, Part, parsed
-from cockpit.domain.desk import IncidentRow, KillRow, KillStepRow, PageRow, Paging, TripPage
+from cockpit.domain.desk import IncidentRow, KillRow, KillStepRow
 from cockpit.domain.documents import Epoch, parse_rfc3339
 from cockpit.domain.incidents import Severity
-from cockpit.domain.text import clean
+from cockpit.domain.paging import PageRow, Paging, TripPage
+from cockpit.domain.text import clean, many
 
 Json = Mapping[str, Any]
 ALIVE: Final = timedelta(seconds=30)
@@ -70,7 +71,7 @@ class Paged:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        return (f"paging: {self._unread} page(s) cannot be read",) if self._unread else ()
+        return (f"paging: {many(self._unread, 'page')} cannot be read",) if self._unread else ()
 
     def at(self, now: datetime) -> Paging:
         age = None if self._renewed is None else now - self._renewed
@@ -110,6 +111,7 @@ def trip_page_of(row: Json) -> TripPage:
         attempts=int(row["attempts"] or 0),
         last_error=clean(row["last_error"] or "", 300),
         delivered_at=_moment(row["delivered_at"]),
+        joined=bool(row["joined"]),
     )
 
 

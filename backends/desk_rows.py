@@ -17,17 +17,15 @@ from cockpit.domain.desk import (
     AnchorRow,
     ApprovalRow,
     AuditRow,
-    AutomationRow,
     BreakerRow,
     DeskSnapshot,
     LeaseRow,
-    OrderFacts,
-    PositionRow,
     RequestRow,
     RunRow,
 )
 from cockpit.domain.documents import Epoch, parse_rfc3339
 from cockpit.domain.probes import ProbeResult, ProbeRun, RunStatus
+from cockpit.domain.trading import AutomationRow, OrderFacts, PositionRow
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -73,6 +71,7 @@ class DeskReader:
             last_reset_at=row["last_reset_at"],
             queue=row["queue"],
             persons=self._part(row, "persons", _persons, {}, faults),
+            roles=self._part(row, "roles", _roles, {}, faults),
             guard=guard.at(now) if guard else None,
             size_limits=rows("size_limits", "limit_id", size_limit_of),
             kills=self._part(row, "kills", read_rows("kills", "kill_id", kill_of, kill_doubt), (), faults),
@@ -226,6 +225,10 @@ def _head(text: str | None) -> Part[Head]:
 
 def _persons(text: str | None) -> Part[Mapping[str, str]]:
     return (parsed(text) if text else {}), ()
+
+
+def _roles(text: str | None) -> Part[Mapping[str, tuple[str, ...]]]:
+    return ({login: tuple(roles) for login, roles in parsed(text).items()} if text else {}), ()
 
 
 class _Lease:

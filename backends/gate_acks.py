@@ -22,6 +22,7 @@ from cockpit.domain.refusals import StoreUnreachable
 FRESH_FOR: Final = timedelta(seconds=3)
 """A gateway repeats itself each second; one that does not is not known to enforce anything."""
 _MOST_BYTES: Final = 4_000_000
+_LONGEST_RUN_ID: Final = 64  # Redis's have 40; it goes into the kill switch's record and journal
 
 
 class GateAcks:
@@ -66,7 +67,7 @@ def parse_ack(gateway: str, raw: object, now: datetime) -> Ack | None:
         fresh = abs(now - parse_rfc3339(fields["acked_at"])) <= FRESH_FOR
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if not named or not fresh or not isinstance(run_id, str) or not run_id:
+    if not named or not fresh or not isinstance(run_id, str) or not 0 < len(run_id) <= _LONGEST_RUN_ID:
         return None
     whole = isinstance(counter, int) and not isinstance(counter, bool) and 0 < counter <= MAX_COUNTER
     return Ack(run_id, counter if whole else None)

@@ -6,7 +6,7 @@ Everything is one round trip. Whoever writes these tables is the authority or th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
@@ -32,10 +32,17 @@ _STORY: Final = _SQL.joinpath("incident_story.sql").read_text()
 LISTED: Final = 200
 RECENT: Final = 50
 MOST_EVENTS: Final = 500
+_MOST_DIGITS: Final = 30
 # A run folder is read once by the authority; its own id of the incident is text.
 _OF_RUN: Final = """
 SELECT incident_id::text FROM incidents WHERE run_id = $1 AND run_incident = $2
  ORDER BY opened_at DESC LIMIT 1
+"""
+# By the primary key; few share six digits, and no more than `limit` are sorted.
+_BEGINNING: Final = """
+SELECT * FROM (
+    SELECT * FROM incidents WHERE incident_id BETWEEN $1 AND $2 ORDER BY incident_id LIMIT $3) found
+ ORDER BY opened_at DESC
 """
 Json = Mapping[str, Any]
 
@@ -47,7 +54,7 @@ class IncidentStore:
 
     async def incidents(self, limit: int = LISTED, recent: int = RECENT, words: str = "") -> IncidentList:
         """The unresolved incidents, worst first and at most `limit`, then the `recent` ones that are over.
-        `words` must occur, in any case, in the title, class, links, logins or id."""
+        `words` must occur, in any case, in the title, class, links, logins or id; the counts are of all."""
         async with self._reader.use() as connection:
             rows = await connection.fetch(_LIST, limit, recent, words)
         first = rows[0]
@@ -58,6 +65,9 @@ class IncidentStore:
             open_count=first["open_count"],
             acknowledged_count=first["acknowledged_count"],
             over_count=first["over_count"],
+            snoozed_open=first["snoozed_open"],
+            snoozed_acknowledged=first["snoozed_acknowledged"],
+            matching_count=first["matching_count"],
         )
 
     async def incident(self, incident_id: str, events: int = MOST_EVENTS) -> IncidentStory:
@@ -73,6 +83,13 @@ class IncidentStore:
                 Code.UNKNOWN, f"There is no incident {incident_id}.", "`cockpit incident list` shows them."
             )
         return story_of(row)
+
+    async def incidents_beginning(self, digits: str, limit: int) -> Sequence[IncidentRow]:
+        """The incidents whose id begins with these 1 to 32 hex digits, at most `limit`, newest first."""
+        least, most = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        async with self._reader.use() as connection:
+            rows = await connection.fetch(_BEGINNING, least, most, limit)
+        return [incident_of(row) for row in rows]
 
     async def incident_of_run(self, run_id: str, run_incident: str) -> str:
         """The cockpit's id of an incident that a run folder reported under its own.
@@ -135,8 +152,13 @@ def story_of(row: Json) -> IncidentStory:
 
 
 def _rows(text: str | None) -> list[Json]:
-    rows: list[Json] = json.loads(text) if text else []
+    rows: list[Json] = json.loads(text, parse_int=_whole) if text else []
     return rows
+
+
+def _whole(digits: str) -> int | str:
+    """Whoever may fire a rule may store a number of 6,000 digits, of which Python makes no int."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def _event(row: Json) -> StoryEvent:

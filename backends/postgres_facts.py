@@ -131,10 +131,11 @@ def _desk_facts(row: Mapping[str, Any]) -> list[Fact]:
             )
         )
     if row["admins"] < 2:
+        held = "one person holds" if row["admins"] else "nobody holds"
         facts.append(
             warn(
                 "operators",
-                f"{row['admins']} person(s) hold safety-admin; a global resume needs two",
+                f"{held} safety-admin; a global resume needs two",
                 "Add one with `cockpit admin add-operator`.",
             )
         )

@@ -96,6 +96,9 @@ class Collector:
         if self._results is not None:
             try:
                 runs, _ = newest_runs(self._results, RUNS)
+                if AUDIT_LOGS in runs:
+                    runs.remove(AUDIT_LOGS)
+                    found.faults.append(f"run {AUDIT_LOGS}: not read, the name is the log files'; rename it")
                 wanted |= {f"{run}/{INCIDENTS}": self._results / run / INCIDENTS for run in runs}
             except Unreadable as error:
                 found.faults.append(f"run folders: {error}")

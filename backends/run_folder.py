@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,11 +38,13 @@ SCREEN_BYTES: Final = 131_072
 KEPT: Final = 200
 MOST_LOGS: Final = 8
 _MOST_BYTES: Final = 1 << 20  # of one file at one reading
+_AHEAD_NS: Final = 60 * 1_000_000_000  # how far another machine's clock may be ahead of ours
 
 
 def newest_runs(results: Path, most: int) -> tuple[list[str], int]:
     """The names of the run folders that were written to last, newest first, at most `most`; and how many
-    there are. Links and names that no run has are none.
+    there are. Links and names that no run has are none; what claims to be of tomorrow comes last, since
+    nothing written today would ever pass it.
 
     Raises:
         Unreadable: the folder cannot be listed.
@@ -64,7 +67,11 @@ def _written_ns(folder: os.DirEntry[str]) -> int:
     times = [folder.stat(follow_symlinks=False).st_mtime_ns]
     with contextlib.suppress(OSError):  # a run without incidents has no such file
         times.append(Path(folder.path, INCIDENTS).lstat().st_mtime_ns)
-    return max(times)
+    return _of_today(max(times))
+
+
+def _of_today(written_ns: int) -> int:
+    return written_ns if written_ns < time.time_ns() + _AHEAD_NS else 0
 
 
 def newest_logs(folder: Path, most: int) -> list[str]:
@@ -75,7 +82,8 @@ def newest_logs(folder: Path, most: int) -> list[str]:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     if entry.name.endswith(".jsonl") and clean(entry.name, 200) == entry.name:
-                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                        written_ns = entry.stat(follow_symlinks=False).st_mtime_ns
+                        found.append((_of_today(written_ns), entry.name))
     except OSError as error:
         raise Unreadable(error.strerror or type(error).__name__) from None
     return [name for _, name in sorted(found, reverse=True)[:most]]

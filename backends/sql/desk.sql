@@ -94,20 +94,32 @@ SELECT
         FROM kill_switches WHERE reviewed_at IS NULL ORDER BY started_at DESC LIMIT 10) k)::text AS kills,
     paging_state()::text AS paging,
     (SELECT json_agg(y) FROM (
-        SELECT split_part(i.dedup_key, ':', 2) AS event_id, i.incident_id, o.outbox_id IS NOT NULL AS queued,
+        SELECT i.event_id, i.joined, i.incident_id, o.outbox_id IS NOT NULL AS queued,
                coalesce(o.unsent, '') AS unsent, v.*
-        FROM incidents i
+        FROM (SELECT split_part(dedup_key, ':', 2) AS event_id, incident_id, false AS joined, opened_at AS at
+                FROM incidents
+               WHERE opened_at > statement_timestamp() - interval '1 hour'
+                 AND (dedup_key LIKE 'trip:%' OR dedup_key LIKE 'kill:%')
+               UNION ALL
+              SELECT details ->> 'event_id', incident_id, true, at FROM incident_events
+               WHERE kind = 'tripped' AND actor <> 'authority' AND at > statement_timestamp() - interval '1 hour'
+               ORDER BY at DESC LIMIT 50) i
         LEFT JOIN LATERAL (SELECT outbox_id, unsent FROM outbox WHERE outbox.incident_id = i.incident_id
-                               AND event = 'trigger' ORDER BY outbox_id LIMIT 1) o ON true
+                               AND event = 'trigger'
+                           ORDER BY CASE WHEN joined THEN -outbox_id ELSE outbox_id END LIMIT 1) o ON true
         LEFT JOIN LATERAL (
             SELECT json_agg(receiver ORDER BY delivered_at) FILTER (WHERE delivered_at IS NOT NULL) AS receivers,
                    json_agg(receiver ORDER BY receiver) FILTER (WHERE delivered_at IS NULL) AS waiting,
                    max(attempts) AS attempts, max(left(last_error, 300)) AS last_error,
                    min(delivered_at) AS delivered_at
             FROM page_deliveries d WHERE d.outbox_id = o.outbox_id) v ON true
-        WHERE i.opened_at > statement_timestamp() - interval '1 hour'
-          AND (i.dedup_key LIKE 'trip:%' OR i.dedup_key LIKE 'kill:%')
-        ORDER BY i.opened_at DESC LIMIT 50) y)::text AS trip_pages,
+        ORDER BY i.at DESC) y)::text AS trip_pages,
     (SELECT json_object_agg(login, person_id) FROM operators WHERE revoked_at IS NULL)::text AS persons,
+    (SELECT json_object_agg(h.login, h.roles) FROM (
+        SELECT login, json_agg(DISTINCT role) AS roles FROM operators o JOIN role_grants g USING (login)
+        WHERE o.revoked_at IS NULL AND g.granted_at <= statement_timestamp()
+          AND (g.expires_at IS NULL OR g.expires_at > statement_timestamp())
+          AND (g.revoked_at IS NULL OR g.revoked_at > statement_timestamp())
+        GROUP BY login ORDER BY login) h)::text AS roles,
     (SELECT max(taken_at) FROM reset_slots) AS last_reset_at,
     (SELECT count(*) FROM requests WHERE status IN ('new', 'committing')) AS queue

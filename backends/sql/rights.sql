@@ -42,6 +42,9 @@ GRANT SELECT ON breakers, authority_lease TO cockpit_gateway;
 -- Samples are judged by one function, which indexes and readers share. Their roll-ups nobody writes but the trigger.
 GRANT EXECUTE ON FUNCTION sli_sound(numeric, numeric, double precision)
     TO cockpit_people, cockpit_authority, cockpit_gateway;
+-- Likewise lists of mismatches, by readers of older rows and the trigger on new ones.
+GRANT EXECUTE ON FUNCTION reconciliation_list_doubt(text, jsonb), reconciliation_named(jsonb)
+    TO cockpit_people, cockpit_authority, cockpit_gateway;
 
 -- The guard: its lease, and the record of what it fired; by functions that check their caller. Nothing that loosens.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM cockpit_guard;
@@ -73,6 +76,8 @@ GRANT EXECUTE ON FUNCTION pager_sign(text, text[], text, text[]), pager_end(text
     pager_record(text, bigint, int, boolean, text, text, double precision, double precision, double precision)
     TO cockpit_pager;
 GRANT EXECUTE ON FUNCTION paging_state() TO cockpit_people;
+-- To send again what was given up is asked of the authority, which records who did.
+GRANT EXECUTE ON FUNCTION pages_retry(bigint[]) TO cockpit_authority;
 
 -- What PostgreSQL gives to everyone beyond tables: large objects fill a disk; other databases give room for more.
 -- Only a superuser may take these back, and a managed server's owner is none.

@@ -16,7 +16,6 @@ import asyncpg
 
 from cockpit.authority.approval import approve
 from cockpit.authority.decisions import Asked, refuse, reject
-from cockpit.authority.drain import Drain
 from cockpit.authority.exclusions import Exclusions
 from cockpit.authority.expiry import expire_approvals, expire_requests
 from cockpit.authority.identity import Rejected, Standing, authorise, decode_payload, read_signer
@@ -24,6 +23,7 @@ from cockpit.authority.incidents import acknowledge, change_incident
 from cockpit.authority.kill import KillSwitches
 from cockpit.authority.lease import Fenced
 from cockpit.authority.means import Doubt, Means
+from cockpit.authority.page_retries import retry_pages
 from cockpit.authority.pending import PendingTrips
 from cockpit.authority.reanchor import Reanchoring
 from cockpit.authority.releases import Releases, unfit
@@ -32,6 +32,7 @@ from cockpit.authority.resume import Resumption
 from cockpit.authority.silences import record_silence
 from cockpit.authority.size_limits import SizeLimits
 from cockpit.authority.status import log
+from cockpit.authority.trip_events import TripEvents
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.permissions import Identity
 from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
@@ -53,7 +54,9 @@ SELECT request_id::text, payload, key_id, signature, login, host(client_addr) AS
 class Inbox:
     """Takes requests and sees each to its one outcome."""
 
-    def __init__(self, means: Means, resumption: Resumption, restoration: Restoration, drain: Drain) -> None:
+    def __init__(
+        self, means: Means, resumption: Resumption, restoration: Restoration, events: TripEvents
+    ) -> None:
         self._means = means
         self._resumption = resumption
         self._restoration = restoration
@@ -73,10 +76,11 @@ class Inbox:
             Kind.ACKNOWLEDGE: partial(acknowledge, means),
             Kind.INCIDENT: partial(change_incident, means, resumption.gateway),
             Kind.SILENCE: partial(record_silence, means),
+            Kind.RETRY_PAGES: partial(retry_pages, means),
             Kind.KILL_STEP: self._kills.step,
             Kind.CANCEL_ALL: self._kills.cancelled,
         }
-        self._pending = PendingTrips(means, drain)
+        self._pending = PendingTrips(means, events)
         self._in_hand = means.in_hand
         self._applying = asyncio.Lock()
 
@@ -224,7 +228,7 @@ class Inbox:
         except Exception:  # noqa: BLE001 - logged and recorded, whatever it was
             log.exception("request %s could not be decided", asked.request_id)
             refusal = Refusal(
-                Code.UNKNOWN,
+                Code.FAILED,
                 "The authority failed on this request.",
                 "Its log says why; nothing was changed.",
             )

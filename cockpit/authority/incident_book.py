@@ -19,8 +19,7 @@ from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.pages import page
 from cockpit.domain.audit import Action
 from cockpit.domain.desk import IncidentRow
-from cockpit.domain.incident_rules import PARTICIPLES
-from cockpit.domain.incidents import Change, IllegalChange, Severity, Status, after
+from cockpit.domain.incidents import PARTICIPLES, Change, IllegalChange, Severity, Status, after
 from cockpit.domain.refusals import Code, Refused
 from cockpit.domain.text import clean
 
@@ -196,6 +195,6 @@ async def hold(connection: Any, incident_id: str | UUID) -> Held:
     row = await connection.fetchrow(_HOLD, UUID(str(incident_id)))
     if row is None:
         raise Refused(
-            Code.WRONG_STATE, f"There is no incident {incident_id}.", "`cockpit incident list` shows them."
+            Code.UNKNOWN, f"There is no incident {incident_id}.", "`cockpit incident list` shows them."
         )
     return Held(incident_of(row), row["dedup_key"], row["now"])

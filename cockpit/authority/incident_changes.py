@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from cockpit.authority.at_commit import stop
 from cockpit.authority.decisions import Asked
-from cockpit.authority.identity import read_standing
+from cockpit.authority.identity import authorise, read_standing
 from cockpit.authority.incident_book import Held, hold
 from cockpit.authority.incident_recovery import UNASKED, resolve_refusal
 from cockpit.authority.means import Means
@@ -35,7 +35,7 @@ from cockpit.domain.incident_rules import (
 )
 from cockpit.domain.incident_story import linked
 from cockpit.domain.incidents import Change, Severity
-from cockpit.domain.permissions import Identity
+from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.recovery import Broker
 from cockpit.domain.refusals import Code, Refused
 
@@ -102,7 +102,10 @@ async def _note(act: Act) -> Said:
 
 async def _assign(act: Act) -> Said:
     owner = act.request.owner
-    await _known_login(act, owner)
+    standing = await read_standing(act.connection, owner)
+    if authorise(standing, owner, Permission.ACK_INCIDENT, GLOBAL)[1] is not None:
+        said = f"{owner} is no login that may handle incidents now."
+        raise Refused(Code.MALFORMED, said, "Name an operator or a safety-admin.")
     await act.connection.execute(_ASSIGN, act.held.incident_id, owner)
     details = {"owner": owner, "before": act.held.row.owner}
     return Said(f"{owner} owns it now: {act.held.row.title}", "assigned", details)
@@ -122,8 +125,14 @@ async def _snooze(act: Act) -> Said:
     until = needed(act.request.until)
     _no(snooze_fault(act.held.row, until, act.held.now), "Name a time within 24 h; a P0 stays loud.")
     await act.connection.execute(_SNOOZE, act.held.incident_id, until)
-    message = f"Quiet until {rfc3339(until)}, its clocks go on: {act.held.row.title}"
+    message = f"Quiet until {_said(until, act.held.now)}, its clocks go on: {act.held.row.title}"
     return Said(message, "snoozed", {"until": rfc3339(until)})
+
+
+def _said(until: datetime, now: datetime) -> str:
+    """For people: the day too, where it is not today's."""
+    until, now = until.astimezone(UTC), now.astimezone(UTC)
+    return f"{until:%H:%M} UTC" if until.date() == now.date() else f"{until:%Y-%m-%d %H:%M} UTC"
 
 
 async def _link(act: Act) -> Said:

@@ -7,8 +7,8 @@ from typing import Final
 
 from backends.trip_exchange import event_fields
 from cockpit.authority.decisions import Asked, record_outcome
-from cockpit.authority.drain import UNDELIVERED, Drain
 from cockpit.authority.means import Means
+from cockpit.authority.trip_events import UNDELIVERED, TripEvents
 from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.refusals import Refused, StoreUnreachable
@@ -25,9 +25,9 @@ SELECT seq, evidence_link, target FROM audit_log
 class PendingTrips:
     """Valid trip requests of the inbox on their way into Redis."""
 
-    def __init__(self, means: Means, drain: Drain) -> None:
+    def __init__(self, means: Means, events: TripEvents) -> None:
         self._means = means
-        self._drain = drain
+        self._events = events
         self._waiting: dict[str, tuple[Asked, Command]] = {}
         self._sent: dict[str, tuple[Command, float]] = {}
         self._settled: set[str] = set()
@@ -62,7 +62,7 @@ class PendingTrips:
                 break
             self._means.health.changed("pending trips", "applied")
             if not receipt.event_delivered:
-                self._drain.expect(_event(asked, command))
+                self._events.expect(_event(asked, command))
             del self._waiting[request_id]
             self._sent[request_id] = (command, time.monotonic())
         self._means.health.pending_trips = [command.breaker_id for _, command in self._waiting.values()]

@@ -20,11 +20,11 @@ from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.budget_policy import budget_finding
 from cockpit.domain.checklist import Finding
-from cockpit.domain.desk import OrderFigures, OverLimit
 from cockpit.domain.documents import effective
 from cockpit.domain.recovery import Linked, RecoveryFacts
 from cockpit.domain.refusals import Code, Refusal, StoreUnreachable
 from cockpit.domain.slo_reports import SloSnapshot
+from cockpit.domain.trading import OrderFigures, OverLimit
 from cockpit.operations.checklist import NEWEST_S, ORDERS_S, ChainState, ChecklistPorts, read_findings
 from cockpit.operations.probes import Probed, ProbePorts, run_probe, symbol_for
 
@@ -51,7 +51,7 @@ SELECT count(*) FILTER (WHERE own), count(*) FILTER (WHERE own AND status = 'rej
                 AND alarm_at > statement_timestamp() - make_interval(secs => $5)
               ORDER BY alarm_at DESC LIMIT 20),
        array(SELECT row(symbol, quantity, max_quantity) FROM positions
-              WHERE abs(quantity) > max_quantity ORDER BY symbol),
+              WHERE abs(quantity) > max_quantity OR max_quantity >= 'Infinity' ORDER BY symbol),
        (SELECT count(*) FROM (SELECT submitted_at, count(*) OVER (PARTITION BY login) AS of_login
                                 FROM requests
                                WHERE status = 'new' AND request_id <> ALL ($6::uuid[])) waiting

@@ -14,9 +14,10 @@ from backends.audit_log import append
 from backends.evidence import EvidenceConflict, EvidenceUnavailable
 from backends.signing import canonical
 from cockpit.authority.approval import await_approval
+from cockpit.authority.at_commit import stop
 from cockpit.authority.decisions import Asked, done, record_outcome
 from cockpit.authority.entries import new_entry
-from cockpit.authority.identity import Rejected, authorise, decode_payload, read_signer
+from cockpit.authority.identity import Rejected, authorise, decode_payload, read_signer, read_standing
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.rules import bad_notes
 from cockpit.domain.audit import Action, ChainBroken, Head
@@ -165,7 +166,11 @@ class Reanchoring:
     async def _record(
         self, asked: Asked, command: Command, by: tuple[_Signed, _Signed], first: int, head: Head
     ) -> None:
-        """The entry, the object and both outcomes: all of it or nothing."""
+        """The entry, the object and both outcomes: all of it or nothing.
+
+        Raises:
+            Refused: somebody's authority has ended, or the object could not be written.
+        """
         means = self._means
         generation = means.chain.generation + 1
         key = head_key(head.seq, generation)
@@ -180,6 +185,10 @@ class Reanchoring:
             "signed_head": means.evidence.link(key),
         }
         async with means.transaction() as connection:
+            for each in by:  # as of now: verifying the chain may have taken a while (I21)
+                login = each.identity.login
+                standing = await read_standing(connection, login)
+                stop(authorise(standing, login, Permission.REANCHOR, command.breaker_id)[1])
             author = asked.author(by[1].identity.role.value)
             entry = await append(
                 connection,

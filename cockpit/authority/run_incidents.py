@@ -9,6 +9,7 @@ at most so many incidents, the gravest first; the rest is counted in a flood (`r
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -105,8 +106,10 @@ class RunIncidents:
         thread = SideThread("run folders")
         try:
             while True:
+                began = time.monotonic()
                 more = await self.step(thread)
-                await asyncio.sleep(AT_ONCE_S if more else EVERY_S)
+                took = time.monotonic() - began  # of 20,000 run folders one look takes over a second
+                await asyncio.sleep(AT_ONCE_S if more else max(EVERY_S, 5 * took))
         finally:
             thread.shutdown()
 
@@ -122,7 +125,7 @@ class RunIncidents:
             self._collector = Collector(self._results, self._logs, places, self._bounds.lines)
         collected = await self._beside(thread, self._collector.collect)
         await self._take(collected)
-        said = "; ".join(collected.faults[:5]) or "read"
+        said = "; ".join(sorted(collected.faults)[:5]) or "read"
         self._means.health.changed("run folders", said)
         return collected.more
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 from backends.audit_log import NewEntry, append
 from backends.signing import KeyRing, canonical
 from cockpit.authority.commit import commit
-from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.keys import keys_of
 from cockpit.authority.loosening import APPENDED, draft
 from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.trip_events import TripEvents
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
@@ -42,9 +42,9 @@ UPDATE probe_runs SET status = $2, verdict = $3, passed = $4, decided_at = clock
 class Runs:
     """Watches every run that still means something."""
 
-    def __init__(self, means: Means, drain: Drain) -> None:
+    def __init__(self, means: Means, events: TripEvents) -> None:
         self._means = means
-        self._drain = drain
+        self._events = events
 
     async def step(self, world: World) -> None:
         """Judge what can be judged now.
@@ -130,7 +130,7 @@ class Runs:
         """Trip first, record then: a crash between the two trips once more, which is safe."""
         await trip_itself(
             self._means,
-            self._drain,
+            self._events,
             world,
             run.breaker_id,
             f"Probe run {verdict.status.value}: {verdict.reason}.",

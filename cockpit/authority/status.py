@@ -15,6 +15,7 @@ from cockpit.domain.text import clean
 
 log: Final = logging.getLogger("cockpit.authority")
 KEPT_ALARMS: Final = 20
+KEPT_SUBJECTS: Final = 1_000
 UNREAD_S: Final = 15.0  # over this age a reading of the budgets counts for nothing
 
 
@@ -83,6 +84,8 @@ class Health:
         line = clean(state, 300)
         if self._said.get(subject) != line:
             self._said[subject] = line
+            if len(self._said) > KEPT_SUBJECTS:
+                del self._said[next(iter(self._said))]
             log.info("%s: %s", subject, line)
 
     def published(self) -> dict[str, object]:

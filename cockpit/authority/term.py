@@ -27,6 +27,7 @@ from cockpit.authority.resume import Resumption
 from cockpit.authority.run_incidents import RunIncidents
 from cockpit.authority.runs import Runs
 from cockpit.authority.size_changes import SizeChanges
+from cockpit.authority.trip_events import TripEvents
 from cockpit.authority.watch import Watch
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, ChainBroken
@@ -43,11 +44,12 @@ class Term:
 
     def __init__(self, means: Means, readers: Readers) -> None:
         self._means = means
-        self._drain = Drain(means)
-        self._restoration = Restoration(means, self._drain)
-        self._inbox = Inbox(means, Resumption(means, readers), self._restoration, self._drain)
-        self._watch = Watch(means, self._drain)
-        self._runs = Runs(means, self._drain)
+        events = TripEvents(means)
+        self._drain = Drain(means, events)
+        self._restoration = Restoration(means, events)
+        self._inbox = Inbox(means, Resumption(means, readers), self._restoration, events)
+        self._watch = Watch(means, events)
+        self._runs = Runs(means, events)
         self._quiet = QuietPeriods(means)
         self._size_changes = SizeChanges(means)
         self._anchors = Anchors(means)
@@ -149,8 +151,10 @@ class Term:
             await means.sizes.load(connection)
         if await self._restoration.step(world):
             world = await means.reader.read()
-        if await use_genesis(means, world):
+        while await use_genesis(means, world):
             world = await means.reader.read()
+            if await self._drain.step(world):
+                world = await means.reader.read()
         if await self._drain.step(world):
             world = await means.reader.read()
         await self._inbox.retry_pending()

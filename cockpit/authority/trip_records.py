@@ -11,6 +11,7 @@ from backends.signing import canonical, sign_document
 from cockpit.authority.decisions import record_outcome
 from cockpit.authority.entries import AUTHORITY, ITSELF, Author, Proof, epoch_details, new_entry
 from cockpit.authority.incident_book import NewIncident, add_event, record_incident
+from cockpit.authority.incident_trips import join
 from cockpit.authority.kill_review import record_kill
 from cockpit.authority.means import Means
 from cockpit.authority.opening import OpenDocument
@@ -115,7 +116,7 @@ async def record_trip(connection: Any, means: Means, trip: Trip, world: World) -
         trip.ttl_s,
     )
     await _void_approvals(connection, means, trip)
-    await _open_incident(connection, trip, entry.seq, world)
+    await _open_incident(connection, means, trip, entry.seq, world)
     if _begins_kill(trip):
         await record_kill(connection, trip.event_id, trip.epoch, trip.login, trip.notes)
     await _decide_request(connection, trip, proof, entry.seq, late_s)
@@ -181,23 +182,38 @@ async def _void_approvals(connection: Any, means: Means, trip: Trip) -> None:
         await record_outcome(connection, row["request_id"], "void", outcome, entry.seq, refusal.code)
 
 
-async def _open_incident(connection: Any, trip: Trip, seq: int, world: World) -> None:
-    """A latch that the guard has set has the guard's incident, and what loosens a stricter switch has none. A
-    person's own trip never holds up a resume; a
-    change that nobody signed does, until acknowledged, and so does a kill switch. A hundred strangers' trips
-    of one breaker are one incident until then."""
+async def _open_incident(connection: Any, means: Means, trip: Trip, seq: int, world: World) -> None:
+    """A latch that the guard has set has the guard's incident, what loosens a stricter switch has none, and a
+    person's trip belongs to the incident that is under way about it. The incident of a person's own trip
+    never holds up a resume; a change that nobody signed does, until acknowledged, and so does a kill switch.
+    A hundred strangers' trips of one breaker are one incident until then."""
     if trip.login == AUTHORITY or trip.repeats:
         return
     if await _guards_own(connection, trip) or _begins_loosening(trip, world):
+        return
+    if _is_persons(trip) and await _joins(connection, means, trip, seq):
         return
     new = _incident(trip)
     if not trip.attributed:
         known = await connection.fetchval(_STRANGERS, new.title, trip.breaker_id)
         if known is not None:
-            details = {"event_id": trip.event_id, **epoch_details(trip.epoch)}
-            await add_event(connection, known, "tripped", AUTHORITY, trip.notes, details, seq)
+            await add_event(connection, known, "tripped", AUTHORITY, trip.notes, _told(trip), seq)
             return
     await record_incident(connection, new, seq)
+
+
+def _is_persons(trip: Trip) -> bool:
+    """A kill switch has an incident of its own, under whose key its review is found."""
+    return trip.attributed and trip.role != Role.AUTOMATION_ROLE and not _begins_kill(trip)
+
+
+async def _joins(connection: Any, means: Means, trip: Trip, seq: int) -> bool:
+    name, notes = trip.breaker_id, trip.notes
+    return await join(connection, means, name, trip.login, trip.reason, notes, trip.target, _told(trip), seq)
+
+
+def _told(trip: Trip) -> dict[str, object]:
+    return {"event_id": trip.event_id, **epoch_details(trip.epoch)}
 
 
 def _begins_loosening(trip: Trip, world: World) -> bool:
@@ -227,7 +243,7 @@ def _incident(trip: Trip) -> NewIncident:
         "breaker_id": trip.breaker_id,
         "notes": trip.notes,
         "dedup_key": f"trip:{trip.event_id}",
-        "details": {"event_id": trip.event_id, **epoch_details(trip.epoch)},
+        "details": _told(trip),
     }
     if not trip.attributed:
         title = f"Unattributed trip of {trip.breaker_id}"

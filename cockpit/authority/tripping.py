@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from backends.signing import sign_command
 from backends.trip_exchange import event_fields
-from cockpit.authority.drain import UNDELIVERED, Drain
 from cockpit.authority.entries import AUTHORITY
 from cockpit.authority.means import Means
+from cockpit.authority.trip_events import UNDELIVERED, TripEvents
 from cockpit.authority.world import World
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.commands import Command, Kind
@@ -20,7 +20,7 @@ from cockpit.domain.text import clean
 
 async def trip_itself(
     means: Means,
-    drain: Drain,
+    events: TripEvents,
     world: World,
     breaker_id: BreakerId,
     notes: str,
@@ -47,7 +47,7 @@ async def trip_itself(
         breaker_id, event_fields(command.request_id, breaker_id, "TRIP", AUTHORITY, at, signed)
     )
     if not receipt.event_delivered:
-        drain.expect(
+        events.expect(
             StreamEvent(
                 UNDELIVERED, command.request_id, breaker_id, "TRIP", AUTHORITY, at, signed.payload,
                 signed.key_id, signed.signature,

@@ -5,15 +5,16 @@ A new term has not read the inbox yet, so each of these asks Postgres.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from backends.signing import canonical
+from cockpit.authority.compare_and_set import BatchCheck, Held
 from cockpit.authority.entries import ITSELF
 from cockpit.authority.scenes import standing_and_pending
 from cockpit.domain.breakers import BreakerId, Catalogue
 from cockpit.domain.commands import Kind
-from cockpit.domain.refusals import Code, Refused
+from cockpit.domain.refusals import Code, Refusal, Refused
 from cockpit.domain.snapshots import StreamEvent
 
 MOST_LOOKS: Final = 50
@@ -40,15 +41,21 @@ async def concerned(connection: Any, names: Iterable[BreakerId], catalogue: Cata
     return set(wanted)  # more than can be looked at: doubt holds them all
 
 
-def unopposed(name: BreakerId, catalogue: Catalogue) -> Callable[[Any], Awaitable[None]]:
-    """A check just before the compare-and-set that no trip which concerns `name` waits."""
-    names = (name, *catalogue.ancestors(name))
+def unopposed(catalogue: Catalogue) -> BatchCheck:
+    """A check just before the compare-and-sets that no trip which concerns one of them waits."""
 
-    async def check(connection: Any) -> None:
-        _, waits = await standing_and_pending(connection, ITSELF.user_id, names)
-        stop_for(waits)
+    async def check(connection: Any, names: Sequence[BreakerId]) -> Held:
+        return refused_for(await concerned(connection, names, catalogue)), None
 
     return check
+
+
+def refused_for(waited: Iterable[BreakerId]) -> Mapping[BreakerId, Refusal]:
+    """The refusals of those that a trip waits for."""
+    return {
+        name: Refusal(Code.PENDING_TRIP, f"A trip that concerns {name} came in meanwhile.", "It comes first.")
+        for name in waited
+    }
 
 
 def stop_for(waits: BreakerId | None) -> None:

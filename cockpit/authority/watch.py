@@ -13,10 +13,10 @@ from uuid import uuid4
 from backends.audit_log import append, storable
 from backends.signing import canonical
 from backends.trip_exchange import event_fields
-from cockpit.authority.drain import Drain
 from cockpit.authority.entries import ITSELF, new_entry
 from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.authority.means import CHANGE, Means, tell
+from cockpit.authority.trip_events import TripEvents
 from cockpit.authority.tripping import trip_itself
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
@@ -36,9 +36,9 @@ _DOCUMENTS: Final = "SELECT breaker_id, document FROM breakers"
 class Watch:
     """Remembers what it has answered, so that one foreign value is one trip."""
 
-    def __init__(self, means: Means, drain: Drain) -> None:
+    def __init__(self, means: Means, events: TripEvents) -> None:
         self._means = means
-        self._drain = drain
+        self._events = events
         self._answered: dict[str, bytes | None] = {}
         self._stream_due: datetime | None = None
         self._committed: int | None = None  # what was read when every document in it was one of ours
@@ -60,7 +60,7 @@ class Watch:
         if self._stream_due is not None and world.now < self._stream_due:
             return
         self._stream_due = world.now + timedelta(seconds=STREAM_S)
-        await self._drain.bound_stream(world.now)
+        await self._events.bound(world.now)
         try:
             stuck = await self._means.redis.stream_stuck()
         except StoreUnreachable as error:
@@ -69,7 +69,7 @@ class Watch:
             stuck = True
         if not stuck:
             return
-        await self._drain.take_events(world)
+        await self._events.read(world.now)
         event_id = str(uuid4())
         says = event_fields(event_id, GLOBAL, "ALARM", ITSELF.user_id, rfc3339(world.now))
         await self._means.redis.rebuild_stream([says])
@@ -141,7 +141,7 @@ class Watch:
     async def _answer(self, world: World, name: BreakerId, raw: bytes | None, message: str) -> None:
         """Halt first, then record."""
         event_id = await trip_itself(
-            self._means, self._drain, world, name, f"Unaudited change: {message}.", Reason.GOVERNANCE
+            self._means, self._events, world, name, f"Unaudited change: {message}.", Reason.GOVERNANCE
         )
         async with self._means.transaction() as connection:
             entry = await append(

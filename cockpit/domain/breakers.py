@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NewType
 
+from cockpit.domain.text import clean
+
 BreakerId = NewType("BreakerId", str)
 
 GLOBAL: Final = BreakerId("global")
@@ -47,6 +49,9 @@ _SWITCHES: Final = frozenset(
 OF_A_SYMBOL: Final = (Scope.CANCEL_ONLY, Scope.SOFT_HALT, Scope.HARD_HALT, Scope.LATCH)
 """The switches of each instrument, in the order in which they are shown and stored."""
 _STRICTEST_FIRST: Final = (Scope.HARD_HALT, Scope.SOFT_HALT, Scope.CANCEL_ONLY, Scope.LATCH)
+_MOST_NAMED: Final = 8
+_MOST_NEAR: Final = 3
+_ALIKE: Final = 0.7  # XYZ-USD is no BTC-USD
 _UNNAMED: Final = (Scope.GLOBAL, Scope.WITHDRAWALS)
 
 
@@ -58,10 +63,33 @@ class UnknownBreaker(LookupError):
     """A well-formed name that the catalogue does not hold."""
 
     def __init__(self, breaker_id: str, known: Iterable[str]) -> None:
-        part = breaker_id.rpartition(":")[2].lower()
-        near = sorted(name for name in known if part in name.lower())
-        hint = f"; did you mean {near[0]}?" if near else "; `cockpit status` lists the breakers"
-        super().__init__(f"unknown breaker {breaker_id!r}{hint}")
+        found = near(breaker_id, known)
+        hint = f"did you mean {found}?" if found else "`cockpit status` lists the breakers"
+        super().__init__(f"unknown breaker {breaker_id!r}; {hint}")
+
+
+class UnknownInstrument(LookupError):
+    """No instrument of the catalogue; the message names the field `symbol`."""
+
+    def __init__(self, symbol: str, known: Iterable[str]) -> None:
+        known = tuple(known)
+        listed = f"the catalogue has {', '.join(known[:_MOST_NAMED])}" if known else "the catalogue has none"
+        more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+        found = near(symbol, known)
+        hint = f"did you mean {found}?" if found else f"{listed}{more}"
+        super().__init__(f"symbol: there is no instrument {clean(symbol, 64)!r}; {hint}")
+
+
+def near(text: str, known: Iterable[str]) -> str:
+    """The known names that are most like what was written, three at most: `a or b`; "" where none is."""
+    from difflib import get_close_matches  # only where somebody has mistyped
+
+    names, part = sorted(known), text.rpartition(":")[2].lower()
+    own = [name.rpartition(":")[2].lower() for name in names]
+    found = [name for name in names if part and part in name.lower()]
+    for alike in get_close_matches(part, own, _MOST_NEAR, _ALIKE):
+        found += [name for name, each in zip(names, own, strict=True) if each == alike]
+    return " or ".join([*dict.fromkeys(found)][:_MOST_NEAR])
 
 
 def parse_breaker_id(text: str) -> BreakerId:
@@ -184,6 +212,17 @@ class Catalogue:
         if is_switch(breaker_id):
             raise InvalidBreakerId(f"{breaker_id} is a switch and no breaker; `cockpit switches` shows it")
         return breaker_id
+
+    def instrument(self, symbol: str) -> BreakerId:
+        """The breaker of an instrument.
+
+        Raises:
+            UnknownInstrument: not in this catalogue.
+        """
+        name = switch_of(Scope.INSTRUMENT, symbol)
+        if name not in self._switches:
+            raise UnknownInstrument(symbol, (symbol_of(each) for each in self._switches))
+        return name
 
     def ancestors(self, breaker_id: BreakerId) -> tuple[BreakerId, ...]:
         """From the parent up to `global`; empty for `global`."""

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     KILL_REVIEW = "kill_review"  # its review, which a second safety-admin approves
     CANCEL_ALL = "cancel_all"  # a cancel-all of one instrument, which the asker sends; only recorded
     SILENCE = "silence"  # a silence of alerts that the asker is about to make; only recorded
+    RETRY_PAGES = "retry_pages"  # send again what was given up: `target` is the pages' numbers, or `all`
     DENIED = "denied"  # an attempt that the asker's own side already refused; only recorded
 
     @property
@@ -60,6 +61,7 @@ _PERMISSION: Final = {
     Kind.KILL_REVIEW: Permission.KILL_SWITCH,
     Kind.CANCEL_ALL: Permission.TRIP_CIRCUIT,
     Kind.SILENCE: Permission.ACK_INCIDENT,
+    Kind.RETRY_PAGES: Permission.ACK_INCIDENT,
 }
 _FIELDS: Final = frozenset(
     "v kind request_id breaker_id epoch login reason notes checked target ttl_s requested_at".split()

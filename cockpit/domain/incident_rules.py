@@ -29,19 +29,6 @@ CHANGES: Final = {
     Verb.ACTION: Change.ACTION,
     Verb.DONE: Change.ACTION,
 }
-PARTICIPLES: Final = {
-    Change.ACKNOWLEDGE: "acknowledged",
-    Change.RESOLVE: "resolved",
-    Change.MERGE: "merged",
-    Change.EXPIRE: "opened again",
-    Change.ESCALATE: "escalated",
-    Change.NOTE: "noted upon",
-    Change.ASSIGN: "assigned",
-    Change.SNOOZE: "snoozed",
-    Change.LINK: "linked",
-    Change.TOLD: "told of",
-    Change.ACTION: "given action items",
-}
 JUSTIFIED: Final = frozenset({Verb.ESCALATE, Verb.MERGE, Verb.RESOLVE})
 """What needs notes of 20 to 500 characters; a resolve's are the root cause."""
 

@@ -1,6 +1,7 @@
 """Incidents as they are read back: the list of panel 3, and the whole story of one. Pure and immutable.
 
-Kinds of events: `opened`, `fired` (a guard's rule, once more), `tripped` (once more), `acknowledged`,
+Kinds of events: `opened`, `fired` (a guard's rule, once more), `tripped` (once more,
+or what it is linked to, by a person), `acknowledged`,
 `ack-expired`, `escalated`, `noted`, `assigned`, `snoozed`, `linked`, `told`, `action`, `done`, `merged` (into
 another), `took-over` (another one's links), `resolved`, `slo-breach`, `slo-eased`, `slo-recovered`.
 """
@@ -18,7 +19,8 @@ from cockpit.domain.incidents import Severity, postmortem_by
 @dataclass(frozen=True, slots=True)
 class IncidentList:
     """`unresolved` are the worst ones: unacknowledged before acknowledged, then by severity, then by their
-    clock; `recent` the last that were resolved or merged, newest first. The counts are of all there are, so
+    clock; `recent` the last that were resolved or merged, newest first. The counts are of all there are,
+    whatever was asked for; `matching_count` is of the unresolved ones that were asked for (None: all), so
     that a list that was cut says so. `server_time` is the database's clock."""
 
     server_time: datetime
@@ -27,15 +29,23 @@ class IncidentList:
     open_count: int = 0
     acknowledged_count: int = 0
     over_count: int = 0
+    snoozed_open: int = 0  # of the open ones
+    snoozed_acknowledged: int = 0
+    matching_count: int | None = None
 
     @property
     def unresolved_count(self) -> int:
         return self.open_count + self.acknowledged_count
 
     @property
+    def total(self) -> int:
+        return self.unresolved_count + self.over_count
+
+    @property
     def hidden(self) -> int:
         """Unresolved incidents that match and are not in the list."""
-        return self.unresolved_count - len(self.unresolved)
+        count = self.unresolved_count if self.matching_count is None else self.matching_count
+        return count - len(self.unresolved)
 
     @property
     def overdue(self) -> tuple[IncidentRow, ...]:

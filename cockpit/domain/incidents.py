@@ -103,12 +103,26 @@ _STAYING: Final = (Change.NOTE, Change.ASSIGN, Change.SNOOZE, Change.LINK, Chang
 _AFTERWARDS: Final = (Change.NOTE, Change.ACTION, Change.TOLD)
 """What still goes on after an incident is resolved: its postmortem."""
 
+PARTICIPLES: Final = {
+    Change.ACKNOWLEDGE: "acknowledged",
+    Change.RESOLVE: "resolved",
+    Change.MERGE: "merged",
+    Change.EXPIRE: "opened again",
+    Change.ESCALATE: "escalated",
+    Change.NOTE: "noted upon",
+    Change.ASSIGN: "assigned",
+    Change.SNOOZE: "snoozed",
+    Change.LINK: "linked",
+    Change.TOLD: "told of",
+    Change.ACTION: "given action items",
+}
+
 
 class IllegalChange(ValueError):
     """The table has no such change."""
 
     def __init__(self, status: Status, change: Change) -> None:
-        super().__init__(f"an incident that is {status.value} cannot {change.value}")
+        super().__init__(f"an incident that is {status.value} cannot be {PARTICIPLES[change]}")
 
 
 def after(status: Status, change: Change) -> Status:

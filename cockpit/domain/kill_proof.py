@@ -27,6 +27,7 @@ from cockpit.domain.kill import (
     StepState,
     Tripped,
 )
+from cockpit.domain.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +218,11 @@ class KillState:
             return StepState(
                 step, StepOutcome.WAITING, "answered, not confirmed by the venue yet", last.round
             )
-        what = "open orders" if step is Step.CANCEL else "positions"
+        what = "open order" if step is Step.CANCEL else "position"
         left = len(self._left(step, self._index(last)))
         if left:
-            return StepState(step, StepOutcome.RESIDUAL, f"{left} {what} left", last.round)
-        return StepState(step, StepOutcome.DONE, f"the venue shows no {what}", last.round)
+            return StepState(step, StepOutcome.RESIDUAL, f"{many(left, what)} left", last.round)
+        return StepState(step, StepOutcome.DONE, f"the venue shows no {what}s", last.round)
 
     def _verify_state(self, residuals: Sequence[Residual], unproved: Sequence[str]) -> StepState:
         read = self.read

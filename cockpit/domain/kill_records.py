@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from cockpit.domain.documents import MAX_COUNTER, Epoch
@@ -19,6 +19,7 @@ from cockpit.domain.kill import Acknowledged, Acted, Fact, Read, Step, StepOutco
 from cockpit.domain.text import clean
 
 MOST_REFUSED: Final = 50  # written down; the venue itself has the rest
+_MOST_CHARACTERS: Final = 6_000  # of JSON, of each list: a step's record may have 16 KiB in all
 MOST_ROUNDS: Final = 1_000_000
 _ACTED: Final = (Step.CANCEL, Step.FLATTEN)
 
@@ -57,6 +58,10 @@ class Reported(Protocol):
     def outcome(self) -> str: ...
     @property
     def details(self) -> Mapping[str, object]: ...
+
+
+ReportedT = TypeVar("ReportedT", bound=Reported)
+T = TypeVar("T")
 
 
 def parse_step(target: str | None) -> StepRecord:
@@ -114,11 +119,10 @@ def details_of(fact: Fact) -> dict[str, object]:
             acks = {name: {"run_id": ack.run_id, "counter": ack.counter} for name, ack in fact.acks.items()}
             return {"acks": acks, "why": fact.why}
         case Acted():
-            refused = dict(list(fact.refused.items())[:MOST_REFUSED])
             return {
                 "round": fact.round,
                 "answered": fact.answered,
-                "refused": refused,
+                "refused": dict(_fitting(list(fact.refused.items()))),
                 "refused_in_all": len(fact.refused),
                 "why": fact.why,
             }
@@ -131,17 +135,31 @@ def _read_details(read: Read) -> dict[str, object]:
     return {
         "orders": None
         if orders is None
-        else [
-            {"order_id": each.order_id, "symbol": each.symbol, "quantity": str(each.quantity)}
-            for each in orders[:MOST_REFUSED]
-        ],
+        else _fitting(
+            [
+                {"order_id": each.order_id, "symbol": each.symbol, "quantity": str(each.quantity)}
+                for each in orders
+            ]
+        ),
         "orders_in_all": None if orders is None else len(orders),
         "positions": None
         if positions is None
-        else {each.symbol: str(each.quantity) for each in positions[:MOST_REFUSED] if each.quantity},
+        else dict(_fitting([(each.symbol, str(each.quantity)) for each in positions if each.quantity])),
         "why": read.why,
         "open_at": None if read.open_at is None else read.open_at.counter,
     }
+
+
+def _fitting(entries: Sequence[T]) -> list[T]:
+    """The first of them, as many as are written down."""
+    kept: list[T] = []
+    left = _MOST_CHARACTERS
+    for each in entries[:MOST_REFUSED]:
+        left -= len(json.dumps(each))
+        if left < 0:
+            break
+        kept.append(each)
+    return kept
 
 
 def fact_of(step: Step, details: Mapping[str, object]) -> Fact | None:
@@ -176,6 +194,27 @@ def facts_of(steps: Iterable[tuple[str, Mapping[str, object]]]) -> tuple[Fact, .
         if fact is not None:
             found.append(fact)
     return tuple(found)
+
+
+def standing(steps: Sequence[ReportedT], step: Step) -> tuple[ReportedT, ReportedT] | None:
+    """What a step shows now: the report since which it has stood so, and the newest one; None where nothing
+    was reported. Whoever goes on reports anew what was confirmed before, and on the way there that it waits:
+    it was confirmed the first time."""
+    found = [each for each in steps if each.step == step]
+    if not found:
+        return None
+    first = newest = found[-1]
+    for each in reversed(found):
+        if _said(each) == _said(newest):
+            first = each
+        elif each.outcome != StepOutcome.WAITING:
+            break
+    return first, newest
+
+
+def _said(report: Reported) -> tuple[object, ...]:
+    """Another epoch, or another key, is another confirmation."""
+    return (report.outcome, *(report.details.get(name) for name in ("line", "run_id", "counter", "round")))
 
 
 def finished(steps: Sequence[Reported]) -> bool:

@@ -3,13 +3,13 @@ permission names. The stores enforce the same matrix by their own rights; this o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from cockpit.domain.breakers import EXECUTION, BreakerId, Scope, scope_of
+from cockpit.domain.breakers import EXECUTION, GLOBAL, BreakerId, Scope, scope_of
 from cockpit.domain.refusals import Code, Refusal
 
 
@@ -91,11 +91,18 @@ def permitted(role: Role, permission: Permission, breaker_id: BreakerId) -> bool
     return True
 
 
+def handles_incidents(roles: Iterable[str]) -> bool:
+    """Whether a login that holds these roles may acknowledge an incident, and so have one given to it."""
+    known = [role for role in Role if role.value in set(roles)]
+    return any(permitted(role, Permission.ACK_INCIDENT, GLOBAL) for role in known)
+
+
 def denial(identity: Identity, permission: Permission, breaker_id: BreakerId) -> Refusal | None:
     """None where permitted, else the refusal, which names the permission that is missing."""
     if permitted(identity.role, permission, breaker_id):
         return None
-    able = sorted({role.value for role in Role if permitted(role, permission, breaker_id)})
+    people = set(Role) - {Role.AUTOMATION_ROLE}  # nobody can ask a machine
+    able = sorted(role.value for role in people if permitted(role, permission, breaker_id))
     return Refusal(
         Code.DENIED,
         f"{identity.login} ({identity.role.value}) lacks {permission.value} on {breaker_id}.",

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.playbook_checks import Check
-from cockpit.domain.playbooks import Act, Fits, Phase, Playbook, Step
+from cockpit.domain.playbooks import Act, Fits, Judged, Phase, Playbook, Step
 from cockpit.domain.text import clean
 
 MOST_STEPS: Final = 40
@@ -17,7 +17,8 @@ MOST_TEXT: Final = 400
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _TOP: Final = ("id", "title", "source", "severity", "fits", "step")
 _FITS: Final = ("classifications", "sources", "words", "always")
-_STEP: Final = ("id", "phase", "text", "action", "check", "by_hand")
+_STEP: Final = ("id", "phase", "text", "action", "check", "by_hand", "judged")
+_ORDER: Final = tuple(Phase)
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -88,7 +89,8 @@ class _Table:
 
 
 def parse_playbook(values: Mapping[str, object]) -> Playbook:
-    """
+    """Its steps by their phases, in the order of the file within each.
+
     Raises:
         BadPlaybook: an unknown, missing or bad field, no step, or two steps of one id.
     """
@@ -107,7 +109,7 @@ def parse_playbook(values: Mapping[str, object]) -> Playbook:
         source=top.text("source", 120),
         severity=top.choice("severity", Severity),
         fits=_fits(_Table(values.get("fits", {}), name="fits")),
-        steps=steps,
+        steps=tuple(sorted(steps, key=lambda step: _ORDER.index(step.phase))),
     )
 
 
@@ -132,4 +134,5 @@ def _step(table: _Table) -> Step:
         action=table.choice("action", Act, Act.NONE),
         check=table.choice("check", Check) if "check" in table.values else None,
         by_hand=table.text("by_hand", default=""),
+        judged=table.choice("judged", Judged, Judged.DONE),
     )

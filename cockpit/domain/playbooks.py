@@ -23,8 +23,10 @@ __all__ = [
     "Check",
     "Chosen",
     "Fits",
+    "Judged",
     "Phase",
     "Playbook",
+    "Sign",
     "Step",
     "Ticked",
     "checked",
@@ -58,9 +60,28 @@ MODES: Final = {
 
 
 class Phase(StrEnum):
+    """In this order; a playbook's steps stand by it."""
+
     NOW = "now"
     FIND = "find"
     RECOVER = "recover"
+
+
+class Judged(StrEnum):
+    """What a step's check says of it."""
+
+    DONE = "done"  # the step is done where the check holds, and to be done where it does not
+    ASKS = "asks"  # a question, or what the check only makes possible: nothing is done where it holds
+    IF_NEEDED = "if-needed"  # to be done in some cases only, which no check can tell
+
+
+class Sign(StrEnum):
+    """What a step needs of who reads it."""
+
+    GOOD = "good"
+    NEEDS = "needs"
+    NOTHING = "nothing"  # or nobody judges it
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +94,7 @@ class Step:
     action: Act = Act.NONE
     check: Check | None = None
     by_hand: str = ""
+    judged: Judged = Judged.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +120,23 @@ class Playbook:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """A step as it stands. `done` None: nothing can tell, or it is not known now; `why` is what says so."""
+    """A step as it stands. `done`: whether its check holds; None: nothing can tell, or it is not known now.
+    `why` is what says so."""
 
     step: Step
     done: bool | None
     why: str
+
+    @property
+    def sign(self) -> Sign:
+        """A question is never good, and what is not needed in every case is never asked for."""
+        if self.step.check is None:
+            return Sign.NOTHING
+        if self.done is None:
+            return Sign.UNKNOWN
+        if self.done:
+            return Sign.NOTHING if self.step.judged is Judged.ASKS else Sign.GOOD
+        return Sign.NOTHING if self.step.judged is Judged.IF_NEEDED else Sign.NEEDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Code(StrEnum):
     VOID = "void"
     NO_AUTHORITY = "no-authority"
     STORE = "store-unreachable"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # a name or an id that nothing has
+    FAILED = "failed"
 
 
 EXIT_DONE = 0
@@ -52,6 +53,7 @@ _EXIT = {
     Code.REVOKED: EXIT_DENIED,
     Code.BAD_SIGNATURE: EXIT_DENIED,
     Code.MALFORMED: EXIT_USAGE,
+    Code.UNKNOWN: EXIT_USAGE,
     Code.STORE: EXIT_UNREACHABLE,
     Code.AUDIT_BROKEN: EXIT_UNVERIFIED,
 }

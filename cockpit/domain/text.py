@@ -47,6 +47,11 @@ def clean_lines(text: str, limit: int = 20_000) -> str:
     return "\n".join(clean(line) for line in text[:limit].splitlines())
 
 
+def many(number: int, what: str) -> str:
+    """`1 page`, `2 pages`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class BadNotes(ValueError):
     """A justification that does not count; the message says what would be right."""
 
@@ -61,7 +66,7 @@ def justification(text: str) -> str:
     """
     collapsed = " ".join(text.split())
     if len(collapsed) < MIN_NOTES:
-        raise BadNotes(f"notes have {len(collapsed)} characters; at least {MIN_NOTES} are needed")
+        raise BadNotes(f"notes have {many(len(collapsed), 'character')}; at least {MIN_NOTES} are needed")
     if len(collapsed) > MAX_NOTES:
         raise BadNotes(f"notes have {len(collapsed)} characters; at most {MAX_NOTES} are kept")
     if clean(collapsed) != collapsed:

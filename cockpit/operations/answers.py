@@ -56,4 +56,4 @@ def _code(row: RequestRow) -> Code:
     try:
         return Code(row.code or "")
     except ValueError:
-        return plain.get(row.status, Code.UNKNOWN)
+        return plain.get(row.status, Code.FAILED)

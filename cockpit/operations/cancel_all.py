@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import uuid4
 
-from cockpit.domain.breakers import BreakerId, Catalogue, Scope
+from cockpit.domain.breakers import BreakerId, Catalogue, UnknownInstrument
 from cockpit.domain.commands import Command, Kind, SignedCommand
 from cockpit.domain.permissions import Identity, Permission, denial
 from cockpit.domain.refusals import EXIT_REFUSED, EXIT_UNREACHABLE, Code, Refusal, Refused, StoreUnreachable
 from cockpit.domain.switches import parse_ticket
+from cockpit.domain.text import many
 from cockpit.operations.kill_ports import Answer, KillGateway
 from cockpit.operations.outcomes import Outcome, refused
 
@@ -52,9 +53,10 @@ async def cancel_all(symbol: str, notes: str, ticket: str, ports: CancelPorts, n
         Refused: UNKNOWN symbol; or the login is not known to be one that may, so nothing was done.
     """
     ticket = parse_ticket(ticket)
-    breaker_id = BreakerId(f"{Scope.INSTRUMENT.value}:{symbol}")
-    if breaker_id not in ports.catalogue:
-        raise Refused(Code.UNKNOWN, f"Unknown instrument {symbol}.", "cockpit status lists them.")
+    try:
+        breaker_id = ports.catalogue.instrument(symbol)
+    except UnknownInstrument as error:
+        raise Refused(Code.UNKNOWN, str(error)) from error
     identity = await ports.inbox.identity()
     refusal = denial(identity, Permission.TRIP_CIRCUIT, breaker_id)
     if refusal is not None:
@@ -113,7 +115,8 @@ async def _cancelled(symbol: str, breaker_id: BreakerId, request_id: str, gatewa
             f"{reasons.get(order.order_id) or why or 'still open'}"
             for order in left[:5]
         ]
-        message = f"{len(left)} orders of {symbol} are still open: {'; '.join(lines)}."
+        still = f"{'is' if len(left) == 1 else 'are'} still open"
+        message = f"{many(len(left), 'order')} of {symbol} {still}: {'; '.join(lines)}."
         return Outcome(breaker_id, "pending", message, EXIT_REFUSED, event_id=request_id)
     return Outcome(breaker_id, "done", f"The venue shows no open order of {symbol}.", event_id=request_id)
 

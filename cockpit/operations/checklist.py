@@ -7,6 +7,7 @@ next wider set of orders is read, and last the gateway itself.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,6 @@ from typing import Final
 from cockpit.domain.breakers import GLOBAL, BreakerId, Catalogue
 from cockpit.domain.budget_policy import budget_finding
 from cockpit.domain.checklist import LIVE, Finding
-from cockpit.domain.desk import OrderFigures
 from cockpit.domain.documents import parse_rfc3339
 from cockpit.domain.limits import Limits
 from cockpit.domain.recovery import (
@@ -30,6 +30,7 @@ from cockpit.domain.recovery import (
 from cockpit.domain.refusals import Refused
 from cockpit.domain.slo_reports import SloSnapshot
 from cockpit.domain.text import clean
+from cockpit.domain.trading import OrderFigures
 from cockpit.domain.triage_facts import NO_GATEWAY
 from cockpit.operations.ports import DeskFigures, Ping, VenueGateway
 from cockpit.operations.probes import FEED_BOUND_S
@@ -165,7 +166,9 @@ async def _latency(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limits)
     wanted = f"at most {limits.latency_bound_ms:g} ms"
     found = await _order_windows(ports, breaker_id)
     worst = (
-        max((each.p95_ms for each in found[1] if each.p95_ms is not None), default=None) if found else None
+        max((_or_endless(each.p95_ms) for each in found[1] if each.p95_ms is not None), default=None)
+        if found
+        else None
     )
     if found is not None and worst is not None:
         read = f"p95 {worst:.0f} ms of {found[1][0].orders} orders of {found[0]}"
@@ -175,6 +178,11 @@ async def _latency(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limits)
     slowest = max([(await ports.gateway.health()).latency_ms for _ in range(_HEALTH_READS)])
     read = f"no orders in {ORDERS_S:g} s; the gateway answered {_HEALTH_READS} times within {slowest:.0f} ms"
     return slowest <= limits.latency_bound_ms, read, wanted
+
+
+def _or_endless(milliseconds: float) -> float:
+    """What is no number is no latency that anybody may rely on."""
+    return math.inf if math.isnan(milliseconds) else milliseconds
 
 
 async def _error_rate(ports: ChecklistPorts, breaker_id: BreakerId, limits: Limits) -> Read:

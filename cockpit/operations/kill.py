@@ -33,13 +33,13 @@ from cockpit.domain.kill import (
     Tripped,
 )
 from cockpit.domain.kill_proof import KillState
-from cockpit.domain.permissions import Permission, denial
 from cockpit.domain.reasons import Reason
 from cockpit.domain.refusals import EXIT_DENIED, Code, Refusal, Refused, StoreUnreachable
 from cockpit.operations import trip as trips
 from cockpit.operations.kill_journal import JournalUnusable
 from cockpit.operations.kill_ports import KillPorts, Pace
 from cockpit.operations.kill_reports import Reporter
+from cockpit.operations.kill_rights import forbidden, record_denied
 from cockpit.operations.kill_venue import read_venue, send, stands, with_standing
 from cockpit.operations.outcomes import Outcome
 from cockpit.operations.spool import SpooledTrip
@@ -75,6 +75,7 @@ class KillSwitch:
         self._reporter = Reporter(ports, login, state.kill_id)
         self._notes: list[str] = [started.warning] if started.warning else []
         self.refusal: Refusal | None = None
+        self.denied = False  # this login may not, and nothing was done
         self.trip_outcome: Outcome | None = None
 
     @classmethod
@@ -131,19 +132,18 @@ class KillSwitch:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person must know besides the report: an unsigned trip, a journal that cannot be written."""
-        return tuple(dict.fromkeys((*self._notes, *self._reporter.notes)))
+        return tuple(dict.fromkeys(filter(None, (*self._notes, *self._reporter.notes))))
 
     async def run(self) -> AsyncIterator[KillProgress]:
         """Trip, then cancel, flatten and read again until it is FLAT, until nothing more can be done here, or
         until the time is over. Each progress tells what is proved by then."""
         self._reporter.start()
         try:
-            if self._state.epoch is not None:  # gone on with: its record must not wait for a gateway
-                await self._reporter.tell(self._state)
             async for message in self._steps():
                 await self._reporter.tell(self._state)
                 yield KillProgress(self.report, True, message)
-            await self._reporter.tell(self._state)
+            if not self.denied:
+                await self._reporter.tell(self._state)
         finally:
             await self._reporter.finish(_LAST_REPORTS_S)
         yield KillProgress(self.report, False, str(self.refusal) if self.refusal else self.report.line)
@@ -151,14 +151,16 @@ class KillSwitch:
     async def _steps(self) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
         ends, pause, idle = loop.time() + self._pace.limit, self._pace.pause, 0
-        asker = asyncio.create_task(self._denied())
+        asker = asyncio.create_task(forbidden(self._ports.inbox))
         try:
             if not self._started.tripped_before or not await stands(self._state.epoch, self._ports):
-                yield await self._trip()
+                message = await self._trip()
+                if self.refusal is None:
+                    yield message
             if not await self._may_go_on(asker):
-                if self._state.epoch is None and self.refusal and self.refusal.exit_code == EXIT_DENIED:
-                    await self._keep_over()
+                await self._keep_denied()
                 return
+            await self._reporter.tell(self._state)  # gone on with: its record must not wait for a gateway
             yield await self._acknowledgements(min(self._pace.acks, self._pace.limit))
             while True:
                 before = self.report
@@ -206,22 +208,10 @@ class KillSwitch:
         self.trip_outcome = outcome
         if outcome.word == "refused":
             self.refusal = Refusal(Code.DENIED, outcome.message, "")
+            if self._state.epoch is None:  # nothing was begun: there is no step to tell of
+                return outcome.message
         await self._add(Tripped(confirmed[-1] if confirmed else None, "" if confirmed else outcome.message))
         return outcome.message
-
-    async def _denied(self) -> Refusal | None:
-        """Why Postgres says that this login may not; None where it may.
-
-        Raises:
-            StoreUnreachable: it says nothing.
-        """
-        try:
-            identity = await self._ports.inbox.identity()
-        except StoreUnreachable:
-            raise
-        except Refused as error:
-            return error.refusal
-        return denial(identity, Permission.KILL_SWITCH, GLOBAL)
 
     async def _may_go_on(self, asker: asyncio.Task[Refusal | None]) -> bool:
         """Whether a store vouches for the role: Redis by taking a trip of global, which it takes from none
@@ -289,6 +279,16 @@ class KillSwitch:
     async def _keep_over(self) -> None:
         with suppress(JournalUnusable):  # then it is looked at once more, and found as it is
             await asyncio.to_thread(self._ports.journal.over, self.kill_id)
+
+    async def _keep_denied(self) -> None:
+        """What was denied is over, and recorded once: with the refused trip, or here where none was sent."""
+        if self.refusal is None or self.refusal.exit_code != EXIT_DENIED:
+            return
+        self.denied = self.trip_outcome is None or self.trip_outcome.word == "refused"
+        if self._state.epoch is None:
+            await self._keep_over()
+        if self.trip_outcome is None:
+            self._notes.append(await record_denied(self._ports, self._login, datetime.now(UTC)))
 
     def _keep_begin(self, notes: str, now: datetime, signed: SignedCommand) -> None:
         try:

@@ -19,6 +19,7 @@ from cockpit.domain.kill import Fact, Step, StepOutcome, StepState
 from cockpit.domain.kill_proof import KillState
 from cockpit.domain.kill_records import StepRecord, details_of, step_of
 from cockpit.domain.refusals import Code, Refused, StoreUnreachable
+from cockpit.domain.text import many
 from cockpit.operations.kill_journal import JournalUnusable, KillJournal, WaitingStep
 from cockpit.operations.kill_ports import KillInbox, KillPorts
 
@@ -70,8 +71,8 @@ class Reporter:
         await asyncio.gather(self._task, return_exceptions=True)
         if left := len(self._own) + len(self._older) + self._refused:
             self.notes.append(
-                f"{left} steps are not in the audit log yet; they wait in "
-                f"{self._ports.journal.folder} and are sent by the next `cockpit kill-switch status` here."
+                f"{many(left, 'step')} not in the audit log yet: kept in "
+                f"{self._ports.journal.folder}, sent by the next `cockpit kill-switch status` here."
             )
 
     def _keep(self, state: StepState, outcome: StepOutcome, fact: Fact | None) -> None:

@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Catalogue, Scope, switch_of
+from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Catalogue, Scope, UnknownInstrument, switch_of
 from cockpit.domain.commands import Command, Kind
 from cockpit.domain.documents import Reading
 from cockpit.domain.modes import SWITCH, Mode
 from cockpit.domain.reasons import Reason
 from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
 from cockpit.domain.switches import is_set, parse_ticket, surely_set
+from cockpit.domain.text import many
 from cockpit.operations.outcomes import Outcome, refused
 from cockpit.operations.resume import ResumePorts, Wish, ask
 
@@ -109,7 +110,7 @@ def hard_halt_warning(symbol: str, resting: int | None) -> str:
     """What a HARD_HALT does to orders that rest at the venue. `resting`: how many do, None where unknown."""
     number = "its resting orders (their number could not be read)"
     if resting is not None:
-        number = f"{resting} resting order{'' if resting == 1 else 's'}"
+        number = many(resting, "resting order")
     return (
         f"HARD_HALT of {symbol} traps {number}: no cancel passes until it is released. To clear them go to"
         " CANCEL_ONLY or SOFT_HALT and cancel all first."
@@ -180,16 +181,11 @@ def _names(symbol: str, catalogue: Catalogue) -> Mapping[Mode, BreakerId]:
     Raises:
         Refused: the catalogue has no such instrument.
     """
-    names = {mode: switch_of(scope, symbol) for mode, scope in SWITCH.items()}
-    if not all(name in catalogue for name in names.values()):
-        known = [name.partition(":")[2] for name in catalogue.ids if name.startswith("instrument:")]
-        near = next((each for each in known if each.lower().startswith(symbol.lower()[:3])), "")
-        raise Refused(
-            Code.UNKNOWN,
-            f"There is no instrument {symbol[:64]!r} in the catalogue.",
-            f"Did you mean {near}?" if near else f"It has {', '.join(known[:8])}.",
-        )
-    return names
+    try:
+        catalogue.instrument(symbol)
+    except UnknownInstrument as error:
+        raise Refused(Code.UNKNOWN, str(error)) from error
+    return {mode: switch_of(scope, symbol) for mode, scope in SWITCH.items()}
 
 
 __all__ = [

@@ -14,11 +14,12 @@ from typing import Protocol
 from cockpit.domain.audit import Entry
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.commands import Command, SignedCommand
-from cockpit.domain.desk import AnchorRow, DeskSnapshot, OrderFigures, OverLimit, RequestRow, RunRow
+from cockpit.domain.desk import AnchorRow, DeskSnapshot, RequestRow, RunRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.permissions import Identity
 from cockpit.domain.recovery import Linked, RecoveryFacts
 from cockpit.domain.snapshots import BreakerSnapshot
+from cockpit.domain.trading import OrderFigures, OverLimit
 
 CommandSigner = Callable[[Command], SignedCommand]
 PayloadSigner = Callable[[Mapping[str, object]], SignedCommand]

@@ -31,6 +31,7 @@ RECORD_S: Final = 1.0
 _REPLY_MARGIN_S: Final = 1.0
 _NO_EPOCH: Final = frozenset(
     {Kind.ACKNOWLEDGE, Kind.LIMIT, Kind.EXCLUDE, Kind.INCLUDE, Kind.INCIDENT, Kind.KILL_STEP, Kind.SILENCE}
+    | {Kind.RETRY_PAGES}
 )
 
 
