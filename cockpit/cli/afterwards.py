@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cockpit.cli.answers import Answer, UsageFault
-from cockpit.cli.resuming import uuid_of
+from cockpit.cli.incident_ids import incident_id_of, whole_id
 from cockpit.cli.wiring import open_postgres, open_redis, postgres_address, settings_of, whole
 from cockpit.config import Credentials, Settings
 from cockpit.domain.communications import of_story
@@ -29,8 +29,9 @@ MOST_EVENTS = 5_000
 def postmortem(options: argparse.Namespace) -> Answer | int:
     """The draft on stdout, or in a new file."""
     settings = settings_of(options)
-    incident_id = uuid_of(options.id, "incident")
-    story = asyncio.run(_story(settings.credentials(options.login), incident_id))
+    given = incident_id_of(options.id)
+    story = asyncio.run(_story(settings.credentials(options.login), given))
+    incident_id = story.row.incident_id
     text = draft(story, of_story(story))
     if options.output is None:
         if options.json:
@@ -46,9 +47,9 @@ def postmortem(options: argparse.Namespace) -> Answer | int:
     return Answer({"incident_id": incident_id, "file": str(path)}, (f"draft written to {path}",))
 
 
-async def _story(credentials: Credentials, incident_id: str) -> IncidentStory:
+async def _story(credentials: Credentials, given: str) -> IncidentStory:
     async with open_postgres(credentials, 10.0) as postgres:
-        return await postgres.incident(incident_id, MOST_EVENTS)
+        return await postgres.incident(await whole_id(given, postgres), MOST_EVENTS)
 
 
 def handover(options: argparse.Namespace) -> Answer:

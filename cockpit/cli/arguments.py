@@ -63,6 +63,9 @@ COMMANDS: Final[dict[str, CommandSpec]] = {
     "exporter": CommandSpec("run the service that serves metrics", "services:exporter", options.exporter),
     "pager": CommandSpec("run the service that delivers pages", "paging:pager", options.nothing),
     "pages": CommandSpec("pages that wait or failed, and who is paged", "paging:pages", options.nothing),
+    "pages retry": CommandSpec(
+        "send again what was given up", "page_retries:retry", options.pages_retry, changes=True
+    ),
     "silence list": CommandSpec("silences of alerts", "paging:silence_list", options.nothing),
     "silence add": CommandSpec(
         "keep alerts from people for a while", "paging:silence_add", options.silence_add, changes=True
@@ -263,7 +266,10 @@ def _no_such(words: str, first: str) -> str:
     if first in _GROUPS:
         known = [name for name in COMMANDS if name.startswith(f"{first} ")]
         return f"command: {clean(words, 60)!r} is not complete or unknown; write {' or '.join(known)}"
-    near = get_close_matches(words, [name for name in COMMANDS if name], 1, 0.6)
+    near = get_close_matches(words, [*filter(None, COMMANDS)], 1, 0.6)
+    group = get_close_matches(first, _GROUPS, 1, 0.8)
+    if words == first and group and f"{group[0]} list" in COMMANDS:
+        near = [f"{group[0]} list"]  # by its letters `incidents` is nearer to `incident ack`
     hint = f"did you mean {near[0]}?" if near else "`cockpit --help` lists the commands"
     return f"command: no such command {clean(words, 60)!r}; {hint}"
 

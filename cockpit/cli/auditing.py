@@ -30,7 +30,7 @@ from cockpit.domain.commands import Kind
 from cockpit.domain.desk import DeskSnapshot
 from cockpit.domain.documents import MAX_COUNTER, rfc3339
 from cockpit.domain.refusals import EXIT_UNVERIFIED
-from cockpit.domain.text import clean, justification
+from cockpit.domain.text import clean, justification, many
 from cockpit.operations import resume
 from cockpit.operations.audit_verify import VerifyPorts
 from cockpit.operations.audit_verify import verify as verify_chain_and_heads
@@ -88,7 +88,7 @@ async def _verify(settings: Settings, options: argparse.Namespace) -> Answer:
             *(each.line for each in found.damaged),
             f"intact{beside} {reach} to entry {found.head.seq}",
             f"head     {found.head.chain_hash}",
-            f"anchors  {found.anchors} signed head(s) checked",
+            f"anchors  {many(found.anchors, 'signed head')} checked",
         ),
     )
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cockpit.cli.answers import Answer, UsageFault
+from cockpit.cli.incident_ids import incident_id_of, whole_id
 from cockpit.cli.reading import without_password
-from cockpit.cli.resuming import uuid_of
 from cockpit.cli.wiring import (
     EvidenceShelf,
     authority_ring,
@@ -30,7 +30,7 @@ def bundle(options: argparse.Namespace) -> Answer:
     """Exit 0 whole, 5 where a part is missing: what could be read is bundled all the same."""
     settings = settings_of(options)
     credentials = settings.credentials(options.login)
-    incident_id = uuid_of(options.id, "incident")
+    incident_id = asyncio.run(_whole(credentials, incident_id_of(options.id)))
     target = Path(options.output or f"incident-{incident_id}.tar.gz").absolute()
     if not target.parent.is_dir() or target.exists():
         why = "exists already" if target.exists() else f"has no folder {target.parent}"
@@ -47,6 +47,11 @@ def bundle(options: argparse.Namespace) -> Answer:
     )
     missing = tuple(f"missing  {name}: {why}" for name, why in made.missing.items())
     return Answer(document, (*lines, *missing), EXIT_UNREACHABLE if missing else EXIT_DONE)
+
+
+async def _whole(credentials: Credentials, given: str) -> str:
+    async with open_postgres(credentials) as postgres:
+        return await whole_id(given, postgres)
 
 
 async def _make(settings: Settings, credentials: Credentials, incident_id: str, target: Path) -> Bundle:

@@ -12,7 +12,7 @@ Parser = argparse.ArgumentParser
 def which(parser: Parser) -> None:
     """Which incident: by the cockpit's id, or by a run's and its own there."""
     parser.add_argument(
-        "incident", metavar="ID", nargs="?", help="the incident's id: `incident list` shows it"
+        "incident", metavar="ID", nargs="?", help="its id, or 6 or more of its first digits (`incident list`)"
     )
     parser.add_argument("--run-id", metavar="RUN", help="with --incident-id: the run that reported it")
     parser.add_argument("--incident-id", metavar="ID", help="its id in that run's incident_events.jsonl")

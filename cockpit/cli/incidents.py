@@ -7,10 +7,11 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.incident_fields import list_fields, list_lines, story_fields, story_lines
+from cockpit.cli.incident_ids import Beginnings, incident_id_of, whole_id
 from cockpit.cli.resuming import decided, uuid_of
 from cockpit.cli.slos import moment
 from cockpit.cli.wiring import open_postgres, settings_of, whole
@@ -23,7 +24,9 @@ from cockpit.operations.outcomes import Outcome
 
 T = TypeVar("T")
 MOST_LISTED = 10_000
-_SPAN = re.compile(r"(?P<amount>[1-9][0-9]{0,3}) ?(?P<unit>[mh])(?:in|ours?)?", re.ASCII)
+_SPAN = re.compile(
+    r"(?P<amount>[1-9][0-9]{0,3}) ?(?P<unit>[mh])(?:(?<=m)(?:ins?|inutes?)|(?<=h)ours?)?", re.ASCII
+)
 
 
 def listing(options: argparse.Namespace) -> Answer:
@@ -109,8 +112,16 @@ def snooze(options: argparse.Namespace) -> Answer:
 
 
 def merge(options: argparse.Namespace) -> Answer:
-    into, notes = uuid_of(options.into, "--into"), justification(options.notes)
-    return _change(options, lambda incident: incidents.merge_wish(incident, into, notes))
+    given, notes = incident_id_of(options.into, "--into"), justification(options.notes)
+    find = which_incident(options)
+
+    async def ask(ports: resume.ResumePorts) -> Outcome:
+        store = cast(Incidents, ports.inbox)
+        incident, into = await find.id(store), await whole_id(given, store, "--into")
+        wish = _made(lambda: incidents.merge_wish(incident, into, notes))
+        return await resume.ask(wish, ports, datetime.now(UTC))
+
+    return decided(options, ask)
 
 
 def link(options: argparse.Namespace) -> Answer:
@@ -148,6 +159,10 @@ def done(options: argparse.Namespace) -> Answer:
     return _change(options, lambda incident: incidents.done_wish(incident, action_id, notes))
 
 
+class Incidents(incidents.RunIncidents, Beginnings, Protocol):
+    """Where an incident is found by what a person writes."""
+
+
 class Which:
     """The incident that a command is about: by its id, or as a run calls it."""
 
@@ -155,13 +170,14 @@ class Which:
         self._incident = incident or ""
         self._run_id = run_id
 
-    async def id(self, store: incidents.RunIncidents) -> str:
+    async def id(self, store: Incidents) -> str:
         """
         Raises:
-            Refused: the run has reported none of that id.
+            Refused: no id begins so, or the run has reported none of that id.
+            UsageFault: several ids begin so.
         """
         if self._run_id is None:
-            return self._incident
+            return await whole_id(self._incident, store)
         return await store.incident_of_run(self._run_id, self._incident)
 
 
@@ -171,7 +187,7 @@ def which_incident(options: argparse.Namespace) -> Which:
         raise UsageFault("incident: name it once, by ID or as --run-id RUN --incident-id ID")
     if options.run_id is None:
         field = "incident" if own is None else "--incident-id"
-        return Which(uuid_of(given or own, field), None)
+        return Which(incident_id_of(given or own, field), None)
     if own is None:
         raise UsageFault("--incident-id: missing; it is the incident's id in that run")
     return Which(own, options.run_id)
@@ -182,7 +198,7 @@ def _change(options: argparse.Namespace, build: Callable[[str], resume.Wish]) ->
     find = which_incident(options)
 
     async def ask(ports: resume.ResumePorts) -> Outcome:
-        incident = await find.id(cast(incidents.RunIncidents, ports.inbox))
+        incident = await find.id(cast(Incidents, ports.inbox))
         return await resume.ask(_made(lambda: build(incident)), ports, datetime.now(UTC))
 
     return decided(options, ask)
@@ -206,7 +222,7 @@ def snooze_end(text: str) -> datetime:
         try:
             return moment(text, "--until")
         except UsageFault as error:
-            raise UsageFault(f"{error}, or as 30m or 2h") from None
+            raise UsageFault(f"{error}, or as 30m, 30 minutes, 2h or 2 hours") from None
     minutes = int(found["amount"]) * (60 if found["unit"] == "h" else 1)
     return datetime.now(UTC) + timedelta(minutes=minutes)
 

@@ -14,8 +14,10 @@ from cockpit.operations.outcomes import Outcome
 
 
 def answer_of(switch: KillSwitch) -> Answer:
-    """The outcome, each step and what is left."""
+    """The outcome, each step and what is left; of one that was denied the refusal alone."""
     report = switch.report
+    if switch.denied:
+        return of_outcome(outcome_of(switch), switch.notes)
     steps = (f"  {each.step.value:<13}{_word(each.outcome):<10}{each.line}" for each in report.steps)
     answer = of_outcome(outcome_of(switch), switch.notes, _fields(report))
     return Answer(
@@ -27,7 +29,7 @@ def outcome_of(switch: KillSwitch) -> Outcome:
     """The contract's object: done only where it is FLAT."""
     report, refusal = switch.report, switch.refusal
     trip = switch.trip_outcome
-    if refusal is not None and report.epoch is None and (trip is None or trip.word == "refused"):
+    if refusal is not None and (switch.denied or (report.epoch is None and trip is None)):
         return Outcome(GLOBAL, "refused", str(refusal), refusal.exit_code, event_id=report.kill_id)
     confirmed = report.epoch is not None
     code = EXIT_DONE if report.flat else EXIT_REFUSED

@@ -15,6 +15,7 @@ from cockpit.cli.answers import Answer, UsageFault, of_outcome, say
 from cockpit.cli.kill_answers import answer_of
 from cockpit.cli.resuming import decided, uuid_of
 from cockpit.cli.tripping import login_of, sign_if_possible, trip_ports
+from cockpit.cli.venue import resting_orders
 from cockpit.cli.wiring import (
     must_acknowledge,
     open_gateway,
@@ -31,7 +32,7 @@ from cockpit.domain.kill import Ack, Fact
 from cockpit.domain.kill_records import facts_of, finished
 from cockpit.domain.refusals import EXIT_DONE, Code, Refused, StoreUnreachable
 from cockpit.domain.switches import BadTicket
-from cockpit.domain.text import justification
+from cockpit.domain.text import clean, justification, many
 from cockpit.operations import resume
 from cockpit.operations.kill import KillSwitch
 from cockpit.operations.kill_journal import KillJournal
@@ -73,8 +74,20 @@ def status(options: argparse.Namespace) -> Answer:
 def cancel_all(options: argparse.Namespace) -> Answer:
     """Cancel the open orders of one instrument."""
     notes = justification(options.reason)
-    must_acknowledge(options, None, f"every open order of {options.symbol} is cancelled")
+    settings_of(options).catalogue.instrument(options.symbol)
+    if not options.yes:
+        must_acknowledge(options, None, asyncio.run(_would_cancel(options)))
     return asyncio.run(_cancel_all(options, notes))
+
+
+async def _would_cancel(options: argparse.Namespace) -> str:
+    """What `--yes` stands for: how many orders there are by now, where the venue says so soon."""
+    symbol, found = clean(options.symbol, 64), await resting_orders(settings_of(options), options.symbol)
+    if found is None:
+        return f"every open order of {symbol} is cancelled"
+    if found:
+        return f"{many(found, 'open order')} of {symbol} {'is' if found == 1 else 'are'} cancelled"
+    return f"whatever rests of {symbol} is cancelled (by now the venue shows no open order of it)"
 
 
 def journal_of(settings: Settings) -> KillJournal:
@@ -96,7 +109,7 @@ async def _kill(options: argparse.Namespace, notes: str) -> Answer:
             switch = KillSwitch.begin(ports, login, notes, now, PACE)
         told = ""
         async for progress in switch.run():
-            if progress.message and progress.message != told:
+            if progress.running and progress.message and progress.message != told:
                 told = progress.message
                 say(told)
     return answer_of(switch)
@@ -207,8 +220,8 @@ async def _status(options: argparse.Namespace) -> Answer:
         + ("FLAT, not reviewed" if row["finished"] else "NOT FINISHED (cockpit kill-switch --resume --yes)")
         for row in rows
     ]
-    messages = [f"{sent} steps that waited here are sent."] if sent else []
-    messages += [f"{left} steps still wait here."] if left else []
+    messages = [f"Sent: {many(sent, 'step')} that waited here."] if sent else []
+    messages += [f"Waiting here still: {many(left, 'step')}."] if left else []
     document = {"kill_switches": rows, "sent": sent, "waiting": left}
     return Answer(document, tuple(lines or ["No kill switch awaits a review."]), EXIT_DONE, tuple(messages))
 

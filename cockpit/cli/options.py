@@ -203,6 +203,13 @@ def lift(parser: Parser) -> None:
     yes(parser)
 
 
+def pages_retry(parser: Parser) -> None:
+    parser.add_argument("page", metavar="PAGE", nargs="*", help="its number: `cockpit pages` shows it")
+    parser.add_argument("--all", action="store_true", help="everything that was given up")
+    parser.add_argument("--notes", metavar="TEXT", default="", help="kept with it")
+    yes(parser)
+
+
 def silence_add(parser: Parser) -> None:
     parser.add_argument(
         "--matcher",

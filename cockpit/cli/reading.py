@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from urllib.parse import urlsplit, urlunsplit
 
 from cockpit.cli.answers import Answer
+from cockpit.cli.breaker_fields import (
+    breaker_fields,
+    breaker_line,
+    history_line,
+    switch_fields,
+    switch_line,
+)
 from cockpit.cli.columns import aligned, percent
 from cockpit.cli.wiring import open_postgres, open_redis, settings_of, whole
 from cockpit.config import BadSettings, Credentials, Settings
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import BreakerRow, DeskSnapshot
-from cockpit.domain.documents import Reading, rfc3339
+from cockpit.domain.documents import rfc3339
 from cockpit.domain.refusals import Refused, StoreUnreachable
-from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
-from cockpit.domain.states import State
+from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.text import clean
 
 MAX_COUNT = 1_000
 
 
 def status(options: argparse.Namespace) -> Answer:
-    """Every breaker, or one. Redis says the states; Postgres adds who, why and since when."""
+    """Every breaker and the switches that are set, or one breaker and its own. Redis says the states;
+    Postgres adds who, why and since when."""
     settings = settings_of(options)
     chosen = (settings.catalogue.known_breaker(options.id),) if options.id else settings.catalogue.ids
     return asyncio.run(_status(settings, settings.credentials(options.login), chosen))
@@ -38,9 +43,18 @@ async def _status(settings: Settings, credentials: Credentials, chosen: Sequence
     rows = desk.breakers if isinstance(desk, DeskSnapshot) else {}
     if isinstance(snapshot, Refused):
         return _unreadable(chosen, rows, snapshot)
-    found = [_breaker(snapshot, name, rows.get(name)) for name in chosen]
-    document: dict[str, object] = {"breakers": found, "observed_at": rfc3339(snapshot.observed_at)}
-    lines = [_line(each, snapshot.readings[BreakerId(str(each["breaker_id"]))]) for each in found]
+    found = [breaker_fields(snapshot, name, rows.get(name)) for name in chosen]
+    catalogue = settings.catalogue
+    whole = set(chosen) == set(catalogue.ids)
+    names = catalogue.switches if whole else tuple(n for each in chosen for n in catalogue.switches_of(each))
+    switches = [switch_fields(name, snapshot, rows.get(name)) for name in names]
+    switches = [each for each in switches if each["set"]]
+    document: dict[str, object] = {
+        "breakers": found,
+        "switches": switches,
+        "observed_at": rfc3339(snapshot.observed_at),
+    }
+    lines = [breaker_line(each, snapshot, rows) for each in found] + [switch_line(each) for each in switches]
     if isinstance(desk, Refused):
         nothing = dict.fromkeys(("size_limits", "approvals", "incidents"))  # unknown, which is not none
         return Answer(document | nothing, tuple(lines), messages=(str(desk),))
@@ -63,69 +77,6 @@ async def _read_postgres(credentials: Credentials) -> DeskSnapshot | Refused:
             return await store.snapshot()
     except Refused as error:
         return error
-
-
-def _breaker(snapshot: BreakerSnapshot, name: BreakerId, row: BreakerRow | None) -> dict[str, object]:
-    """One breaker in the contract's fields. Who and why come from the newest source that is of the present
-    epoch: the audited row, the document, or the trip's own event."""
-    reading, over = snapshot.readings[name], snapshot.effective[name]
-    fields: dict[str, object] = {
-        "breaker_id": name,
-        "state": reading.state.value,
-        "effective_state": over.state.value,
-        "halted_by": over.halted_by,
-        "epoch": reading.epoch.counter if reading.epoch else None,
-        "size_share": str(over.size_share),
-    }
-    return fields | _story(snapshot, reading, row)
-
-
-def _story(snapshot: BreakerSnapshot, reading: Reading, row: BreakerRow | None) -> dict[str, object]:
-    nothing = {"since": None, "actor": None, "reason": None, "notes": None, "quiet_until": None}
-    epoch, document = reading.epoch, reading.document
-    if row is not None and epoch is not None and row.counter == epoch.counter and row.run_id == epoch.run_id:
-        quiet = row.quiet_until if reading.state is State.QUIET_PERIOD else None
-        return {
-            "since": rfc3339(row.since),
-            "actor": row.actor or None,
-            "reason": row.reason or None,
-            "notes": row.notes or None,
-            "quiet_until": rfc3339(quiet) if quiet else None,
-        }
-    if document is not None and document.epoch == epoch:
-        return {
-            "since": rfc3339(document.issued_at),
-            "actor": document.actor,
-            "reason": document.reason or None,
-            "notes": document.notes or None,
-            "quiet_until": rfc3339(document.quiet_until) if document.quiet_until else None,
-        }
-    event = next(
-        (each for each in snapshot.events if each.breaker_id == reading.breaker_id and each.kind == "TRIP"),
-        None,
-    )
-    return nothing | _event_story(event) if event else nothing | {"reason": reading.doubt}
-
-
-def _event_story(event: StreamEvent) -> dict[str, object]:
-    try:
-        payload = json.loads(event.payload)
-    except (ValueError, RecursionError):
-        payload = None
-    fields = payload if isinstance(payload, dict) else {}
-    told = {name: fields.get(name) for name in ("reason", "notes")}
-    texts = {name: value if isinstance(value, str) else None for name, value in told.items()}
-    return {"since": event.at, "actor": event.login, **texts}
-
-
-def _line(fields: Mapping[str, object], reading: Reading) -> str:
-    state, over = State(str(fields["state"])), State(str(fields["effective_state"]))
-    share = Decimal(str(fields["size_share"]))
-    size = f" · SIZE {percent(share, 0)}" if 0 < share < 1 else ""
-    halted = "" if over is state else f" → {over.label} by {fields['halted_by']}"
-    story = ", ".join(str(fields[name]) for name in ("since", "actor", "reason") if fields[name])
-    doubt = f" ({reading.doubt})" if reading.doubt and reading.doubt != fields["reason"] else ""
-    return f"{fields['breaker_id']:<24} {state.label}{size}{halted}  epoch {fields['epoch']}  {story}{doubt}"
 
 
 def _desk_fields(desk: DeskSnapshot) -> dict[str, object]:
@@ -206,6 +157,7 @@ def _unreadable(chosen: Sequence[BreakerId], rows: Mapping[BreakerId, BreakerRow
     return Answer(
         {
             "breakers": [{"breaker_id": name, **dict.fromkeys(fields)} for name in chosen],
+            "switches": None,
             "observed_at": None,
             "message": f"UNREADABLE HERE · TRADING MAY CONTINUE: {error}",
         },
@@ -221,11 +173,7 @@ def history(options: argparse.Namespace) -> Answer:
     breaker_id = settings.catalogue.known(options.id) if options.id else None
     count = whole(options.count, "count", 1, MAX_COUNT)
     entries = asyncio.run(_history(settings, settings.credentials(options.login), breaker_id, count))
-    lines = [
-        f"{each.get('at')}  {each.get('breaker_id')}  {each.get('state')}  epoch {each.get('epoch')}  "
-        f"{each.get('actor')}  {each.get('reason') or ''}  {each.get('notes') or ''}"
-        for each in entries
-    ]
+    lines = [history_line(each) for each in entries]
     document = {"history": entries, "observed_at": rfc3339(datetime.now(UTC))}
     return Answer(document, tuple(lines or ["No transitions are recorded."]))
 
@@ -256,7 +204,7 @@ def info(options: argparse.Namespace) -> Answer:
             "logins": sorted(settings.logins),
             "spool": str(settings.spool_dir),
             "evidence": settings.evidence_url.partition("?")[0],
-            "gateway": settings.gateway_url,
+            "gateway": settings.gateway_url and without_password(settings.gateway_url),
             "breakers": len(settings.catalogue),
             "objectives": [
                 *(["shipped"] if settings.shipped_slos else []),

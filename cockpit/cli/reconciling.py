@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.columns import aligned, percent, span
 from cockpit.cli.wiring import postgres_address, settings_of
+from cockpit.domain.breakers import Scope, UnknownInstrument, scope_of, symbol_of
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.reconciliation import (
     BREACH_AT,
@@ -36,7 +37,8 @@ def recon(options: argparse.Namespace) -> Answer:
     if options.symbol is not None:
         lines = tuple(each for each in lines if each.symbol == options.symbol)
         if not lines and f"instrument:{options.symbol}" not in settings.catalogue:
-            raise _no_such(options.symbol, snapshot)
+            known = (symbol_of(name) for name in settings.catalogue.ids if scope_of(name) is Scope.INSTRUMENT)
+            raise _no_such(options.symbol, known, snapshot)
     document = {
         "lines": [line_fields(each, snapshot.at) for each in lines],
         "faults": list(snapshot.faults),
@@ -76,12 +78,19 @@ def _row(line: Line, at: datetime) -> Sequence[str]:
         line.symbol or _UNNAMED,
         line.kind.value,
         f"{line.k} of {BREACH_AT}",
-        f"{line.clean}{'+' if line.clean >= MOST_COUNTED else ''} of {CLEAN_WANTED}",
+        _clean_words(line.clean),
         "unknown" if line.pass_rate is None else percent(line.pass_rate),
         "-" if line.lag is None else str(line.lag),
         span(line.age(at).total_seconds()),
         _found(line),
     )
+
+
+def _clean_words(cycles: int) -> str:
+    """`1 of 2`; of more than are wanted how many, with a `+` where they are counted no further."""
+    if cycles <= CLEAN_WANTED:
+        return f"{cycles} of {CLEAN_WANTED}"
+    return f"{cycles}{'+' if cycles >= MOST_COUNTED else ''} ({CLEAN_WANTED} wanted)"
 
 
 def _found(line: Line) -> str:
@@ -149,9 +158,5 @@ def _run_fields(run: ReconRun) -> dict[str, object]:
     }
 
 
-def _no_such(symbol: str, snapshot: ReconSnapshot) -> UsageFault:
-    from difflib import get_close_matches
-
-    near = get_close_matches(symbol, snapshot.symbols, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else "`cockpit recon` lists them"
-    return UsageFault(f"symbol: there is no instrument {clean(symbol, 60)!r}; {hint}")
+def _no_such(symbol: str, known: Iterable[str], snapshot: ReconSnapshot) -> UsageFault:
+    return UsageFault(str(UnknownInstrument(symbol, dict.fromkeys((*known, *snapshot.symbols)))))

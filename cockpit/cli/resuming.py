@@ -47,7 +47,7 @@ def close(options: argparse.Namespace) -> Answer:
 
 
 def approve(options: argparse.Namespace) -> Answer:
-    request_id, notes = uuid_of(options.request, "request"), _short_notes(options.notes)
+    request_id, notes = uuid_of(options.request, "request"), short_notes(options.notes)
 
     async def ask(ports: resume.ResumePorts) -> Outcome:
         asked = await ports.inbox.outcome(request_id)
@@ -75,7 +75,7 @@ def _naming_probe(outcome: Outcome, whose: str = "") -> Outcome:
 
 
 def restore(options: argparse.Namespace) -> Answer:
-    wish = resume.Wish(Kind.RESTORE, GLOBAL, _short_notes(options.notes))
+    wish = resume.Wish(Kind.RESTORE, GLOBAL, short_notes(options.notes))
     return decided(options, lambda ports: resume.ask(wish, ports, datetime.now(UTC)))
 
 
@@ -119,7 +119,7 @@ def _override(text: str) -> str:
         raise UsageFault(f"--override: {str(error).replace('notes have', 'it has')}") from error
 
 
-def _short_notes(text: str) -> str:
+def short_notes(text: str) -> str:
     """Notes that may be left out. Where they are given they obey the same rules."""
     if not text.strip():
         return ""

@@ -64,6 +64,7 @@ def _answer(invocation: Invocation) -> Answer | int:
 def _bad_input() -> tuple[type[Exception], ...]:
     """What says that the input was wrong. Asked for once something was raised: its modules load slowly."""
     from cockpit.domain.adjustments import BadAdjustment
+    from cockpit.domain.breakers import UnknownInstrument
     from cockpit.domain.checklist import BadChecked
     from cockpit.domain.silences import BadSilence
 
@@ -77,6 +78,7 @@ def _bad_input() -> tuple[type[Exception], ...]:
         BadSilence,
         InvalidBreakerId,
         UnknownBreaker,
+        UnknownInstrument,
     )
 
 

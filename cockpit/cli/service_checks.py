@@ -11,6 +11,7 @@ from cockpit.domain.budgets import BudgetState
 from cockpit.domain.facts import Fact, bad, ok, warn
 from cockpit.domain.permissions import Role
 from cockpit.domain.slo_reports import SloReport, SloSnapshot
+from cockpit.domain.text import many
 
 _UNMEASURED = (BudgetState.NO_DATA, BudgetState.STALE)
 _PROMETHEUS_S = 3.0
@@ -106,7 +107,8 @@ async def pager(settings: Settings, credentials: Credentials) -> Sequence[Fact]:
     refused = [row for row in found.rows if row.given_up]
     if refused:
         first = f"{refused[0].receiver}: {refused[0].last_error}"
-        text = f"{len(refused)} page(s) were refused for good ({first})"
+        were = "was" if len(refused) == 1 else "were"
+        text = f"{many(len(refused), 'page')} {were} refused for good ({first})"
         facts.append(bad("pages", text, "Call whoever should have been paged; mend [paging]."))
     if not found.alive:
         waiting = f"none is running, last seen {span(found.age_s)} ago, {found.waiting} pages wait"

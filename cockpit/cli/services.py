@@ -135,6 +135,8 @@ def served(login: str, serve: Callable[[asyncio.Event], Coroutine[object, object
         await serve(stop)
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for library in ("httpx", "httpcore"):  # they log each address they ask, passwords in it and all (I27)
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         asyncio.run(until_stopped())
     except KeyFileUnusable as error:

@@ -8,30 +8,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from cockpit.cli.answers import Answer, UsageFault, of_outcome
+from cockpit.cli.breaker_fields import switch_fields, switch_line
 from cockpit.cli.tripping import delivered, login_of
+from cockpit.cli.venue import resting_orders
 from cockpit.cli.wiring import (
     must_acknowledge,
-    open_gateway,
     open_postgres,
     open_redis,
     settings_of,
     signing_key,
 )
 from cockpit.config import Credentials, Settings
-from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Scope, scope_of, symbol_of
+from cockpit.domain.breakers import WITHDRAWALS, BreakerId, symbol_of
 from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.desk import BreakerRow
-from cockpit.domain.documents import Reading, rfc3339
+from cockpit.domain.documents import rfc3339
 from cockpit.domain.modes import Mode
 from cockpit.domain.refusals import Refused
-from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.switches import BadTicket, is_set, parse_ticket, symbol_mode
 from cockpit.domain.text import BadNotes, clean, justification
 from cockpit.operations import modes
 from cockpit.operations.outcomes import Outcome
 from cockpit.operations.resume import ResumePorts
 
-WARNING_S = 1.0
 Work = Callable[[modes.SwitchPorts, datetime], Awaitable[Outcome]]
 
 
@@ -39,6 +38,7 @@ def mode(options: argparse.Namespace) -> Answer:
     """Put an instrument into a mode: stricter at once, looser through the authority."""
     settings, wanted = settings_of(options), _mode(options.mode)
     symbol, notes, ticket = options.symbol, _notes(options.reason), _ticket(options.ticket)
+    settings.catalogue.instrument(symbol)
     if wanted is Mode.HARD_HALT:
         must_acknowledge(options, None, "its resting orders are trapped: no cancel passes")
     else:
@@ -48,18 +48,16 @@ def mode(options: argparse.Namespace) -> Answer:
         outcome = await modes.set_mode(symbol, wanted, notes, ticket, ports, now)
         if wanted is not Mode.HARD_HALT or outcome.word == "refused":
             return outcome
-        return outcome.adding(modes.hard_halt_warning(symbol, await _resting(settings, symbol)))
+        return outcome.adding(modes.hard_halt_warning(symbol, await resting_orders(settings, symbol)))
 
     return _asked(options, settings, work)
 
 
 def latch_release(options: argparse.Namespace) -> Answer:
-    notes = _notes(options.reason)
+    settings, symbol, notes = settings_of(options), options.symbol, _notes(options.reason)
+    settings.catalogue.instrument(symbol)
     must_acknowledge(options, None, "orders of that instrument pass again")
-    symbol = options.symbol
-    return _asked(
-        options, settings_of(options), lambda ports, now: modes.release_latch(symbol, notes, ports, now)
-    )
+    return _asked(options, settings, lambda ports, now: modes.release_latch(symbol, notes, ports, now))
 
 
 def withdrawals_halt(options: argparse.Namespace) -> Answer:
@@ -108,23 +106,12 @@ async def _ask(settings: Settings, credentials: Credentials, work: Work) -> Answ
     return of_outcome(outcome, tuple(messages))
 
 
-async def _resting(settings: Settings, symbol: str) -> int | None:
-    """How many orders of it rest at the venue; None where that cannot be read soon."""
-    try:
-        async with asyncio.timeout(WARNING_S), open_gateway(settings) as gateway:
-            if gateway is None:
-                return None
-            return sum(order.symbol == symbol for order in await gateway.open_orders())
-    except (TimeoutError, Refused):
-        return None
-
-
 async def _switches(settings: Settings, credentials: Credentials) -> Answer:
     async with open_redis(settings, credentials) as redis:
         snapshot = await redis.snapshot()
     rows, message = await _rows(credentials)
     catalogue = settings.catalogue
-    found = [_switch(name, snapshot, rows.get(name)) for name in catalogue.switches]
+    found = [switch_fields(name, snapshot, rows.get(name)) for name in catalogue.switches]
     symbols = [
         symbol_mode(symbol_of(name), snapshot.readings)
         for name in catalogue.ids
@@ -145,7 +132,7 @@ async def _switches(settings: Settings, credentials: Credentials) -> Answer:
         "withdrawals": {"permitted": not is_set(snapshot.readings.get(WITHDRAWALS))},
         "observed_at": rfc3339(snapshot.observed_at),
     }
-    lines = [_line(fields) for fields in found if fields["set"]]
+    lines = [switch_line(fields) for fields in found if fields["set"]]
     normal = [each.symbol for each in symbols if each.normal]
     lines.append(f"In NORMAL mode, not latched: {', '.join(normal) or 'no instrument'}.")
     if not is_set(snapshot.readings.get(WITHDRAWALS)):
@@ -160,38 +147,6 @@ async def _rows(credentials: Credentials) -> tuple[Mapping[BreakerId, BreakerRow
             return (await store.snapshot()).breakers, ""
     except Refused as error:
         return {}, f"Postgres: {error.refusal.message}"
-
-
-def _switch(name: BreakerId, snapshot: BreakerSnapshot, row: BreakerRow | None) -> dict[str, object]:
-    reading: Reading = snapshot.readings[name]
-    document, epoch = reading.document, reading.epoch
-    fields: dict[str, object] = {
-        "switch": name,
-        "set": is_set(reading),
-        "epoch": epoch.counter if epoch else None,
-        "doubt": reading.doubt,
-        "since": None,
-        "actor": None,
-        "notes": None,
-    }
-    if row is not None and epoch is not None and (row.run_id, row.counter) == (epoch.run_id, epoch.counter):
-        told = {"since": rfc3339(row.since), "actor": row.actor or None, "notes": row.notes or None}
-        return fields | (told if row.actor else {"since": rfc3339(row.since)})
-    if document is not None and document.epoch == epoch:
-        return fields | {
-            "since": rfc3339(document.issued_at),
-            "actor": document.actor,
-            "notes": document.notes or None,
-        }
-    return fields
-
-
-def _line(fields: Mapping[str, object]) -> str:
-    name = BreakerId(str(fields["switch"]))
-    word = {Scope.LATCH: "latched", Scope.WITHDRAWALS: "halted"}.get(scope_of(name), "set")
-    story = ", ".join(str(fields[part]) for part in ("since", "actor", "notes") if fields[part])
-    doubt = f" ({fields['doubt']})" if fields["doubt"] else ""
-    return f"{name:<24} {word}  epoch {fields['epoch']}  {story}{doubt}"
 
 
 def _mode(text: str) -> Mode:

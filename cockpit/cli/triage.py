@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 
 from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.columns import aligned, span
+from cockpit.cli.incident_ids import Beginnings, no_incident
 from cockpit.cli.incidents import which_incident
 from cockpit.cli.wiring import open_gateway, open_postgres, open_redis, settings_of
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.playbooks import Chosen, Ticked, choose, progress
+from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.triage import FirstMinutes
 from cockpit.domain.triage_facts import Part
 from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
@@ -50,6 +52,7 @@ async def _read(options: argparse.Namespace) -> FirstMinutes:
             runs = RunFolders(settings.run_results, settings.audit_logs)
             stack.push_async_callback(runs.close)
         incident_id = await find.id(desk)
+        await _exists(incident_id, desk)
         return await first_minutes(
             incident_id,
             FirstMinutesPorts(
@@ -61,6 +64,17 @@ async def _read(options: argparse.Namespace) -> FirstMinutes:
                 fresh_s=settings.limits.reconciliation_fresh_s,
             ),
         )
+
+
+async def _exists(incident_id: str, desk: Beginnings) -> None:
+    """The page of an incident that there is none of would be of nothing; without Postgres the rest is shown.
+
+    Raises:
+        Refused: UNKNOWN.
+    """
+    with suppress(StoreUnreachable):
+        if not await desk.incidents_beginning(incident_id.replace("-", ""), 1):
+            raise no_incident(incident_id)
 
 
 def _document(page: FirstMinutes, chosen: Chosen, steps: tuple[Ticked, ...]) -> dict[str, object]:

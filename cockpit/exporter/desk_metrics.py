@@ -11,8 +11,9 @@ from typing import Final
 
 from backends.event_counts import EventCounts
 from cockpit.domain.breakers import Catalogue
-from cockpit.domain.desk import DeskSnapshot, LeaseRow, Paging
+from cockpit.domain.desk import DeskSnapshot, LeaseRow
 from cockpit.domain.documents import parse_rfc3339
+from cockpit.domain.paging import Paging
 from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.trigger_reports import GuardSnapshot, TriggerReport, TriggerState
 from cockpit.exporter.families import Families

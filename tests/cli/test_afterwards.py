@@ -48,6 +48,7 @@ async def test_a_postmortem_says_what_was_recorded(bastion: Bastion, tmp_path: P
         done = await bastion.run("incident", *step)
         assert done.code == 0, done.err
     done = await bastion.run("incident", "postmortem", name)
+    assert done.code == 0, done.document
     text = done.document["markdown"]
     assert "P1 (SEV2)" in text and BTC in text and "an expired API key" in text
     assert "- [ ] alert on the venue's status page — operator2" in text
@@ -94,5 +95,5 @@ async def test_what_cannot_be_read_is_never_nothing(bastion: Bastion) -> None:
 async def test_bad_input_is_one_line(bastion: Bastion) -> None:
     assert (await bastion.run("handover", "--hours", "0")).code == 2
     nobody = "00000000-0000-4000-8000-000000000000"
-    assert (await bastion.run("incident", "postmortem", nobody)).code == 4
+    assert (await bastion.run("incident", "postmortem", nobody)).code == 2
     assert (await bastion.run("incident", "postmortem", "nonsense")).code == 2

@@ -128,7 +128,7 @@ async def test_refusals_leave_nothing_behind(bastion: Bastion, tmp_path: Path) -
     target.parent.mkdir()
     nobody = "00000000-0000-4000-8000-000000000000"
     done = await bastion.run("incident", "bundle", nobody, "--output", str(target))
-    assert done.code == 4 and nobody in done.err
+    assert done.code == 2 and nobody in done.err
     target.write_text("mine")
     done = await bastion.run("incident", "bundle", nobody, "--output", str(target))
     assert done.code == 2 and "exists already" in done.err

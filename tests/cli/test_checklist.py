@@ -162,6 +162,13 @@ CASES: dict[str, tuple[str, Change, bool, str]] = {
         True,
         "none",
     ),
+    "a limit that is no number": (
+        "positions",
+        sql(POSITION + "('SOL-USD', 1, 1, 1, 'NaN')"),
+        False,
+        "SOL-USD",
+    ),
+    "no limit": ("positions", sql(POSITION + "('SOL-USD', 1, 1, 1, 'Infinity')"), False, "SOL-USD"),
     "quick orders": ("latency", orders(("BTC-USD", 20)), True, "p95 12 ms of 20 orders"),
     "slow orders": ("latency", orders(("BTC-USD", 20, "filled", 301.0)), False, "p95 301 ms"),
     "only the newest are slow": (
@@ -302,7 +309,7 @@ async def test_what_cannot_be_read_fails(bench: Bench, item_id: str, port: str) 
 async def test_a_broker_that_cannot_be_asked_has_not_recovered(bench: Bench, away: str) -> None:  # I25
     await bench.sql(LINKED + "('P1', 'x', 'watch', 'broker/connectivity', 'global')")
     await bench.sql(
-        "INSERT INTO reconciliation_runs (kind, symbol, status, started_at)"
+        "INSERT INTO reconciliation_runs (kind, symbol, status, finished_at)"
         " SELECT 'order', 'BTC-USD', 'clean', clock_timestamp() FROM generate_series(1, 2)"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -100,6 +101,45 @@ async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
     assert kinds == "opened took-over acknowledged assigned snoozed linked told action done resolved".split()
 
 
+async def test_an_id_that_nothing_has_and_the_beginning_of_one(bastion: Bastion, tmp_path: Path) -> None:
+    """Exit 2 in every command, as for a breaker that nobody knows; what is signed names the whole id."""
+    known, twin = "01ece739-0000-4000-8000-000000000001", "01ece739-0000-4000-8000-000000000002"
+    async with bastion.platform.connection() as owner:
+        await owner.execute(
+            "INSERT INTO incidents (incident_id, severity, title, dedup_key) VALUES"
+            " ($1::text::uuid, 'P2', 'bars are late', 'a'), ($2::text::uuid, 'P3', 'other', 'b')",
+            known,
+            "01ece7aa-0000-4000-8000-000000000000",
+        )
+        done = await bastion.run("incident", "note", "01ECE739", "--notes", "seen")
+        assert done.code == 0, done.document
+        written = await owner.fetchval("SELECT payload FROM requests WHERE kind = 'incident'")
+        assert known in written
+        shown = await bastion.run("incident", "show", "01ece739-0000")
+        assert shown.document["incident"]["incident_id"] == known
+        await owner.execute(
+            "INSERT INTO incidents (incident_id, severity, title, dedup_key)"
+            " VALUES ($1::text::uuid, 'P1', 'a twin', 'c')",
+            twin,
+        )
+    several = await bastion.run("incident", "ack", "01ece739", "--notes", NOTES)
+    said = several.document["message"]
+    assert (several.code, f"{known} P2 open bars are late" in said, f"{twin} P1" in said) == (2, True, True)
+    output = ("--output", str(tmp_path / "new"))
+    for gone in (incident_unknown(), "abcdef0"):
+        for words in (
+            ("show", gone),
+            ("triage", gone),
+            ("ack", gone, "--notes", NOTES),
+            ("note", gone, "--notes", "x"),
+            ("merge", known, "--into", gone, "--notes", NOTES),
+            ("postmortem", gone, *output),
+            ("bundle", gone, *output),
+        ):
+            done = await bastion.run("incident", *words)
+            assert (done.code, gone in done.err) == (2, True), (words, done.err)
+
+
 async def test_the_runbooks_form_names_a_run(bastion: Bastion) -> None:
     """`--ack-by` is understood and refused: who acknowledges is the login."""
     async with bastion.platform.connection() as owner:
@@ -111,7 +151,7 @@ async def test_the_runbooks_form_names_a_run(bastion: Bastion) -> None:
         form = ("incident", "ack", "--run-id", "r-1", "--incident-id", "inc-9", "--notes", NOTES)
         refused = await bastion.run(*form, "--ack-by", "somebody")
         assert refused.code == 2 and "login" in refused.document["message"], refused.document
-        assert (await bastion.run(*form[:3], "r-9", *form[4:])).code == 4
+        assert (await bastion.run(*form[:3], "r-9", *form[4:])).code == 2
         done = await bastion.run(*form)
         assert done.code == 0, done.document
         by = await owner.fetchval("SELECT acknowledged_by FROM incidents WHERE run_id = 'r-1'")
@@ -172,8 +212,9 @@ def test_an_id_alone_may_be_given_as_the_runbooks_option() -> None:
     known = incident_unknown()
     options = parse(["incident", "show", "--incident-id", known]).options
     assert which_incident(options).__dict__ == Which(known, None).__dict__
-    with pytest.raises(UsageFault):
-        which_incident(parse(["incident", "show", "--incident-id", "inc-9"]).options)
+    for wrong in ("inc-9", "01ece", "01ece739-00000", "01ece7-39", "g1ece739", f"{known}0"):
+        with pytest.raises(UsageFault, match="6 or more of its first digits"):
+            which_incident(parse(["incident", "show", "--incident-id", wrong]).options)
 
 
 def row(**fields: object) -> IncidentRow:
@@ -222,10 +263,27 @@ def test_an_event_says_what_it_was(kind: str, details: dict[str, object], notes:
     assert story_lines(story)[-1].endswith(f"{kind}  admin1  {said}")
 
 
-@pytest.mark.parametrize(("text", "minutes"), [("30m", 30), ("2h", 120), (" 45 min ", 45), ("1H", 60)])
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("30m", 30),
+        ("2h", 120),
+        (" 45 min ", 45),
+        ("1H", 60),
+        ("20 minutes", 20),
+        ("2 hours", 120),
+        ("1 hour", 60),
+    ],
+)
 def test_a_snooze_may_be_so_long(text: str, minutes: int) -> None:
     left = snooze_end(text) - datetime.now(UTC)
     assert abs(left - timedelta(minutes=minutes)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("text", ["20 parsecs", "2hin", "20mours", "h"])
+def test_a_snooze_says_what_it_takes(text: str) -> None:
+    with pytest.raises(UsageFault, match="2026-01-31T13:00:00Z, or as 30m, 30 minutes, 2h or 2 hours"):
+        snooze_end(text)
 
 
 def test_a_story_in_lines() -> None:

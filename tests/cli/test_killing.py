@@ -44,7 +44,12 @@ async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15,
     assert denied.code == 3 and denied.document["outcome"] == "refused"
     assert not denied.document["delivered"]["redis"]
     assert "CIRCUIT_BREAKER_TRIP" not in await ground.desk.actions("global")
-    assert "DENIED" in await ground.desk.actions("global")
+    assert denied.err.count("\n") == 1 and "KILL" not in denied.out and "steps" not in denied.document
+
+    async def said_once() -> bool:
+        return (await ground.desk.actions("global")).count("DENIED") == 1
+
+    await until(said_once)
 
     done = await run(ground, "kill-switch", "--notes", NOTES, "--yes")
     found = done.document
@@ -60,6 +65,7 @@ async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15,
 
     (row,) = await until_told(told)
     assert row["kill_id"] == found["kill_id"]
+    assert (await ground.desk.actions("global")).count("DENIED") == 1
     nothing = await run(ground, "kill-switch", "--resume", "--yes")
     assert nothing.code == 4 and "unfinished" in nothing.err
 
@@ -96,6 +102,15 @@ async def test_what_is_left_exits_4_and_is_gone_on_with(ground: Ground) -> None:
     assert {each["why"] for each in done.document["residuals"]} == {"market closed"}
     assert "NOT FLAT" in done.err
     await ground.trading.gateway.heal()
+    before = (await ground.desk.actions("global")).count("DENIED")
+    denied = await run(ground, "kill-switch", "--resume", "--yes", login="operator1")
+    assert denied.code == 3 and denied.document["outcome"] == "refused", denied.err
+    assert denied.err.count("\n") == 1 and "lacks" in denied.err
+
+    async def recorded() -> bool:
+        return (await ground.desk.actions("global")).count("DENIED") == before + 1
+
+    await until(recorded)
     again = await run(ground, "kill-switch", "--resume", "--yes", login="admin2")
     assert again.code == 0 and again.document["kill_id"] == done.document["kill_id"], again.err
 
@@ -133,9 +148,13 @@ async def test_all_orders_of_one_instrument(ground: Ground) -> None:
             "SELECT details FROM audit_log WHERE action = 'ORDERS_CANCELLED' ORDER BY seq LIMIT 1"
         )
     assert '"ticket": "OPS-7"' in details or '"ticket":"OPS-7"' in details
+    asked = await run(ground, "cancel-all", "BTC-USD", *words[:-1])
+    assert asked.code == 2 and "the venue shows no open order of it" in asked.err
     denied = await run(ground, "cancel-all", "BTC-USD", *words, login="monitor1")
     assert denied.code == 3
     unknown = await run(ground, "cancel-all", "XYZ", *words)
-    assert unknown.code == 4 and "Unknown instrument" in unknown.err
+    assert unknown.code == 2 and "symbol: there is no instrument 'XYZ'" in unknown.err
+    near = await run(ground, "cancel-all", "BTC", *words)
+    assert near.code == 2 and "did you mean BTC-USD?" in near.err
     bad = await run(ground, "cancel-all", "BTC-USD", "--reason", NOTES, "--ticket", "no ticket", "--yes")
     assert bad.code == 2 and "--ticket" in bad.err

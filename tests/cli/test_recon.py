@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from cockpit.cli.reconciling import _clean_words
+from cockpit.domain.reconciliation import MOST_COUNTED
 from tests.cli.commands import cockpit
 from tests.stores.test_reconciliation_store import add, raw
 from tests.trading_platform import Platform
@@ -45,6 +47,11 @@ async def test_a_wrong_symbol_is_named_and_what_is_malformed_too(platform: Platf
     assert done.code == 0 and "\x1b" not in done.out + done.err and "cannot be read" in done.err
     done = await cockpit(platform.config, "--login", "monitor1", "recon", "SOL-USD")
     assert "UNKNOWN" in done.out  # known to the catalogue, without a run
+
+
+def test_more_clean_cycles_than_are_wanted() -> None:
+    said = [_clean_words(cycles) for cycles in (0, 2, 27, MOST_COUNTED)]
+    assert said == ["0 of 2", "2 of 2", "27 (2 wanted)", f"{MOST_COUNTED}+ (2 wanted)"]
 
 
 async def test_a_store_that_cannot_be_read_is_no_answer(platform: Platform) -> None:  # I4

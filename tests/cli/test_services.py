@@ -115,6 +115,8 @@ async def test_no_command_shows_a_password(platform: Platform) -> None:  # I27
     """Also not the one in the address of a Prometheus that does not answer."""
     text = platform.config.read_text()
     platform.config.write_text('prometheus_url = "http://reader:hunter2@127.0.0.1:1"\n' + text)
+    gateway = 'gateway_url = "http://desk:hunter2@127.0.0.1:1/?key=hunter2"\n'
+    platform.config.write_text(gateway + platform.config.read_text())
     query = "spec: {query: orders_total}"
     remote = ORDERS.replace("spec: {sli: order_success}", query).replace("type: Postgres", "type: Prometheus")
     write_objectives(platform, remote=remote)

@@ -91,6 +91,7 @@ def test_abbreviated_options_are_not_guessed() -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_a_misspelt_command_is_suggested() -> None:
     assert "did you mean trip?" in run("tripp")[2]
+    assert "did you mean incident list?" in run("incidents")[2]
     assert "audit verify" in run("audit")[2]
 
 
