@@ -18,7 +18,6 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from cockpit.asking import is_dialog
 from cockpit.config import Credentials, Settings
 from cockpit.connecting import Connecting, OpenDesk
 from cockpit.feeds import BreakersRead, DeskRead, IdentityRead, SlosRead, SourceFailed
@@ -27,6 +26,7 @@ from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
 from cockpit.style_sheet import SteadySheet
 from cockpit.terminal import EndWatch, unusable
+from cockpit.typed_ahead import is_dialog
 from themes import STYLE_SHEET, THEMES
 from widgets.board import Board
 from widgets.keys import bindings
@@ -69,6 +69,7 @@ class CockpitApp(Connecting, App[int]):
         self._open_desk = open_desk
         self._status: Line = ()
         self._status_until = 0.0
+        self._refusal_told = False
         self._drawn_at = 0.0
         self._connecting = False
         self.board = Board(
@@ -199,13 +200,19 @@ class CockpitApp(Connecting, App[int]):
             return self._status
         return self.standing_line()
 
-    def tell(self, text: str, style: str = "") -> None:
-        """A line in the status bar, for some seconds."""
+    def tell(self, text: str, style: str = "", until_next_key: bool = False) -> None:
+        """A line in the status bar, for some seconds; a refused key's no longer than until the next one."""
         from widgets.line import plain
 
-        self._status = plain(f" {text}", style)
+        self._status, self._refusal_told = plain(f" {text}", style), until_next_key
         self._status_until = time.monotonic() + STATUS_S
         self._draw()
+
+    def forget_refusal(self) -> None:
+        """What a refused key was told may not be true any more."""
+        if self._refusal_told:
+            self._status, self._refusal_told = (), False
+            self._draw()
 
     # -- keys ---------------------------------------------------------------------------------------------
 
@@ -213,8 +220,8 @@ class CockpitApp(Connecting, App[int]):
         if not is_dialog(self.screen):
             other = name != self.current_mode
             self.switch_mode(name)
-            if other and isinstance(self.screen, Panel):
-                self.screen.entered()
+            if isinstance(self.screen, Panel):
+                (self.screen.entered if other else self.screen.chosen_again)()
             self.incidents_shown()
             self.recon_shown()
 

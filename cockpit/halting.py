@@ -62,7 +62,7 @@ class Halting(Asking):
 
     async def _trip_now(self, wish: TripWish, desk: Desk) -> None:
         from cockpit.desk import new_event_id
-        from widgets.board import PendingTrip
+        from widgets.board_entries import PendingTrip
         from widgets.trip_checks import TripMade
 
         event_id = new_event_id()
@@ -90,7 +90,10 @@ class Halting(Asking):
         from widgets.views import VerificationView
 
         if self.trip_made is not None:
-            self.ask(VerificationView(self.trip_made, self.board))
+            panel = self._panel()
+            here = panel is not None and any(key.key_id == "verify-trip" for key in panel.KEYS)
+            again = self.keys_remapped.get("verify-trip", "v").split(",")[0]
+            self.ask(VerificationView(self.trip_made, self.board, again if here else f"1, then {again}"))
 
     async def keep_spool(self) -> None:
         """Retry what the spool holds, as long as the screen is open (F10)."""
@@ -103,7 +106,7 @@ class Halting(Asking):
             await asyncio.sleep(SPOOL_S)
 
     async def _look_at_spool(self, desk: Desk, deliver: bool) -> None:
-        from widgets.board import PendingTrip
+        from widgets.board_entries import PendingTrip
 
         waiting = await desk.spooled()
         sending = {trip.event_id for trip in self.board.local_pending if trip.note.startswith("sent")}

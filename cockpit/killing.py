@@ -180,7 +180,8 @@ class Killing(Switching):
                 if self.board.kill is not None and self.board.kill.running:
                     stopped = KillProgress(report, False, "It broke off here; the trip of global stays.")
                     self.update_board(kill=stopped)
-            self.tell(f"kill switch: {report.line}", "good" if report.flat else "bad")
+            line = str(switch.refusal) if switch.denied else report.line
+            self.tell(f"kill switch: {line}", "good" if report.flat else "bad")
 
     async def keep_reports(self) -> None:
         """Send what this machine's kill switches could not report, as long as the screen is open; and show

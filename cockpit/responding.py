@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cockpit.domain.incidents import Change
     from cockpit.domain.playbooks import Act
     from cockpit.incident_feeds import IncidentsFeed, IncidentsRead, MinutesFeed, MinutesRead
+    from cockpit.screens.first_minutes import FirstMinutesPage
     from cockpit.screens.incidents import IncidentPanel
     from widgets.incident_forms import ChangeDraft, IncidentWish
     from widgets.new_incident_dialog import NewDraft
@@ -193,25 +194,25 @@ class Responding(Switching):
     def action_kill(self) -> None:
         raise NotImplementedError
 
-    def run_step(self, digit: int, act: Act, named: str = "") -> None:
+    def run_step(self, act: Act, named: str) -> None:
         """A step of a playbook, by its own dialog, which says `named`, the playbook and the step: neither
-        may be in view. Each checks for itself who may do what."""
-        self._asked_by = named
-        try:
-            self._run_step(digit, act)
-        finally:
-            self._asked_by = ""
-
-    def _run_step(self, digit: int, act: Act) -> None:
-        from cockpit.domain.playbooks import MODES, Act
+        may be in view. Each checks for itself who may do what. A ticket that it asks for is proposed: the
+        incident's id, so that what is set is told there."""
         from cockpit.screens.first_minutes import FirstMinutesPage
 
         page = self._panel()
         if not isinstance(page, FirstMinutesPage):
             return
-        if act is Act.NONE:
-            self.refuse(f"{digit}: no step of this playbook has that digit")
-        elif act is Act.TRIP:
+        self._asked_by, self._ticket = named, (page.incident_id or "")[:8]
+        try:
+            self._run_step(page, act)
+        finally:
+            self._asked_by = self._ticket = ""
+
+    def _run_step(self, page: FirstMinutesPage, act: Act) -> None:
+        from cockpit.domain.playbooks import MODES, Act
+
+        if act is Act.TRIP:
             self.action_trip_incident()
         elif act in (Act.ACKNOWLEDGE, Act.NOTE):
             self.action_change_incident(act.value)
@@ -221,7 +222,7 @@ class Responding(Switching):
                 said = (
                     f"everything that it concerns is in {mode.value}" if mode else "it concerns no instrument"
                 )
-                self.refuse(f"{digit}: {said}")
+                self.refuse(f"step: {said}")
             elif mode is None:
                 self.action_cancel_all()
             else:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from cockpit.domain.documents import Epoch
     from cockpit.domain.snapshots import BreakerSnapshot
     from cockpit.operations.outcomes import Outcome
+    from widgets.acknowledge_dialog import AcknowledgeWish
+    from widgets.approve_dialog import ApproveWish
     from widgets.close_dialog import CloseWish
     from widgets.half_open_dialog import HalfOpenWish
-    from widgets.pick_dialogs import AcknowledgeWish, ApproveWish
 
 FINDINGS_S = 2.0
 
@@ -129,7 +130,7 @@ class Resuming(Halting):
         self._outcome(what, await asked)
 
     def action_approvals(self) -> None:
-        from widgets.pick_dialogs import ApproveDialog
+        from widgets.approve_dialog import ApproveDialog
 
         if self.desk is None:
             self.refuse("approvals: not connected yet")
@@ -163,7 +164,7 @@ class Resuming(Halting):
 
     def action_acknowledge(self) -> None:
         from cockpit.screens.overview import may_acknowledge
-        from widgets.pick_dialogs import AcknowledgeDialog
+        from widgets.acknowledge_dialog import AcknowledgeDialog
 
         incidents = self.board.desk.incidents if self.board.desk else ()
         if self.desk is None or self.board.desk is None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from textual.app import SystemCommand
 from textual.screen import Screen
 
-from cockpit.asking import is_dialog
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.refusals import Refused
+from cockpit.domain.text import many
 from cockpit.keymap import PANELS
 from cockpit.killing import Killing
 from cockpit.responding import Responding
 from cockpit.screens.overview import Overview
 from cockpit.screens.panel import Panel
-from widgets.board import AuditCheck
+from cockpit.typed_ahead import is_dialog
+from widgets.board import Board
+from widgets.board_entries import AuditCheck
 from widgets.line import Line
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Showing(Killing, Responding):
         try:
             found = await desk.verify_audit()
             reach = "the first entry" if found.start.seq == 0 else f"the signed head {found.start.seq}"
-            words = f"intact from {reach} to entry {found.head.seq}, {found.anchors} signed head(s) met"
+            words = f"intact from {reach} to entry {found.head.seq}, {many(found.anchors, 'signed head')} met"
             check = AuditCheck(True, words, datetime.now(UTC))
         except ChainBroken as broken:
             check = AuditCheck(
@@ -86,10 +88,11 @@ class Showing(Killing, Responding):
         self.update_board(audit_check=check)
 
     def action_help(self) -> None:
-        from cockpit.keymap import help_sections
+        from cockpit.keymap import OVERVIEW_KEYS, help_sections
         from widgets.views import LinesDialog, help_lines
 
-        sections = help_sections(self.keys_remapped)
+        panel = self._panel()
+        sections = help_sections(self.keys_remapped, panel.KEYS if panel is not None else OVERVIEW_KEYS)
         self.ask(LinesDialog("HELP", self.board, lambda _board, cells: help_lines(sections, cells)))
 
     def standing_line(self) -> Line:
@@ -98,24 +101,39 @@ class Showing(Killing, Responding):
         critical = [row for row in rows if row.critical]
         overrides = [row for row in rows if row.severity == "P1" and row.source == "override"]
         overrides = [row for row in overrides if row.status != "resolved"]
-        said = [f"{len(critical)} unacknowledged critical incident(s)"] if critical else []
-        said += [f"{len(overrides)} unresolved override(s) (P1)"] if overrides else []
+        said = [many(len(critical), "unacknowledged critical incident")] if critical else []
+        said += [f"{many(len(overrides), 'unresolved override')} (P1)"] if overrides else []
         if not said:
             return ((" ", ""),)
         head: Line = ((f" {' · '.join(said)}", "warn"),)
         if not any(row.status == "open" for row in (*critical, *overrides)):
             return head
-        return (*head, (" · ", "warn"), ("a", "key"), (" acknowledges", ""))
+        panel = next((each for each in reversed(self.screen_stack) if isinstance(each, Panel)), None)
+        return (*head, (" · ", "warn"), *_acknowledges(panel, self.board, self.keys_remapped))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: the registry's commands and the themes."""
-        from cockpit.keymap import ALL, shown_key
+        """The palette: what the keys of the panel do, as far as they work now, the panels, the themes."""
+        from cockpit.keymap import APP_KEYS, own_keys, shown_key
 
-        for key in ALL:
-            if key.footer or key in PANELS:
-                words = f"{key.help} ({shown_key(key, self.keys_remapped)})"
-                yield SystemCommand(key.label, words, lambda action=key.action: self._run_on_panel(action))
-        yield SystemCommand("theme", "Choose another theme", self.action_change_theme)
+        if isinstance(screen, Panel):
+            own = [key for key in own_keys(screen.KEYS) if screen.works(key, self.board)]
+            everywhere = [key for key in APP_KEYS if key.key_id in self._in_palette()]
+            for key in (*own, *PANELS, *everywhere):
+                words = f"{key.label}: {shown_key(key, self.keys_remapped)}"
+                yield SystemCommand(key.help, words, lambda action=key.action: self._run_on_panel(action))
+        yield SystemCommand("Choose another theme", "theme", self.action_change_theme)
+
+    def _in_palette(self) -> tuple[str, ...]:
+        """What works everywhere, for this login."""
+        from cockpit.domain.breakers import GLOBAL
+        from cockpit.domain.permissions import Permission
+        from widgets.next_steps import lacks
+
+        return (
+            ("help", "quit")
+            if lacks(self.board, GLOBAL, Permission.KILL_SWITCH)
+            else ("kill", "help", "quit")
+        )
 
     def on_command_palette_opened(self) -> None:
         """Nothing blinks: it would draw the eye from what has changed, and cost bytes at rest."""
@@ -152,3 +170,18 @@ class Showing(Killing, Responding):
         loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(lambda: self.exit(code, return_code=code))
+
+
+def _acknowledges(panel: Panel | None, board: Board, keymap: Mapping[str, str]) -> Line:
+    """The key that does it here. Panel 3 and its page acknowledge the incident that they are on, the others
+    ask which one."""
+    from cockpit.incident_keymap import ACKNOWLEDGE_THIS
+    from cockpit.keymap import shown_key
+    from cockpit.panel_keymap import ACKNOWLEDGE
+
+    if panel is None or panel.incident_id is None:
+        return ((shown_key(ACKNOWLEDGE, keymap), "key"), (" acknowledges", ""))
+    if panel.works(ACKNOWLEDGE_THIS, board):
+        return ((shown_key(ACKNOWLEDGE_THIS, keymap), "key"), (" acknowledges this one", ""))
+    way = ", then ".join(shown_key(key, keymap) for key in (PANELS[0], ACKNOWLEDGE))
+    return ((way, "key"), (" acknowledges", ""))

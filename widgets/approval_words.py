@@ -1,16 +1,17 @@
-"""What an approval would allow, in words: the review of a kill switch, the release of a switch."""
+"""What an approval would allow, in words: a kill switch's review, a switch's release, an exclusion."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from cockpit.domain.adjustments import BadAdjustment, parse_exclusion
 from cockpit.domain.commands import Kind
 from cockpit.domain.desk import RequestRow
 from cockpit.domain.kill_records import finished
 from cockpit.domain.text import clean
 from widgets.board import Board
 from widgets.line import Line, wrap
-from widgets.times import clock
+from widgets.times import clock, span
 
 COVERS: Final = {Kind.KILL_REVIEW.value: "this review", Kind.RELEASE.value: "this release"}
 
@@ -43,3 +44,14 @@ def release_words(row: RequestRow, ticket: object, cells: int) -> list[Line]:
     }.get(scope, f"releases {name}")
     under = f" · ticket {ticket}" if ticket else ""
     return wrap(f"{ends}{under}", cells, 2, "strong")
+
+
+def stretch_words(target: object) -> str:
+    """What an exclusion leaves out, of the text that was signed."""
+    try:
+        found = parse_exclusion(str(target))
+    except BadAdjustment as bad:
+        return f"unreadable: {bad}"
+    length = span((found.until_at - found.from_at).total_seconds())
+    when = f"{found.from_at:%Y-%m-%d %H:%M:%S} to {found.until_at:%Y-%m-%d %H:%M:%S} UTC ({length})"
+    return f"leaves {found.slo}'s events of {when} out of its error budget"

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.states import State
+from cockpit.domain.breakers import BreakerId
 from cockpit.domain.text import clean
 from widgets.board import Board
-from widgets.fired_rule import fired_rule, written_by_rule
-from widgets.line import Line
-from widgets.symbols import STATE_SYMBOL
-from widgets.times import ago, clock, countdown, span
+from widgets.line import Line, width
+from widgets.times import clock, span
+from widgets.trading_line import imposed, others, trading_line
 
 MOST: Final = 5
 _TITLE: Final = 12  # of a title stand there whatever the room
@@ -22,14 +20,16 @@ _OVERRIDDEN: Final = "Error budgets overridden on "
 
 def banner(board: Board, cells: int = 120) -> list[Line]:
     """One line on the state of trading, and one for each thing that somebody must know now: the gravest
-    first, at most `MOST`. `cells`: the room, where a line would else lose its end."""
-    lines = [_trading(board)]
+    first, what is halted before what is merely wrong, at most `MOST`. `cells`: the room, where a line would
+    else lose its end."""
+    lines = [trading_line(board)]
     if (kill := _kill(board)) is not None:
         lines.append(kill)
     if board.pending:
         lines.append(_pending(board))
-    services = (_authority(board), _paging(board), *_alarms(board), _switches(board), _waiting(board))
-    for line in (_halt_due(board, cells), *services, _guard(board), _left_out(board)):
+    services = (_authority(board), _paging(board), *_alarms(board), _waiting(board))
+    halts = (_switches(board, cells), _halt_due(board, cells))
+    for line in (*halts, *services, _guard(board), _left_out(board)):
         if line is not None:
             lines.append(line)
     return lines[:MOST]
@@ -51,117 +51,33 @@ def _paging(board: Board) -> Line | None:
     return banner_line(board)
 
 
-def _switches(board: Board) -> Line | None:
-    """Which switches are set; one that the first line names already needs no second one."""
+def _switches(board: Board, cells: int) -> Line | None:
+    """Which switches are set; one that the first line names already needs no second one. As many by name as
+    there is room for: what is left over is counted, and not cut."""
     if not board.redis_readable:
         return None
-    from widgets.switch_words import in_doubt, switch_words, switches_set
+    from widgets.switch_words import in_doubt, switches_set
 
     found, doubts = switches_set(board), in_doubt(board)
-    if not doubts and (not found or found == tuple(imposers(board))):
+    named = {names[0] for _, names in imposed(board)}
+    if not doubts and named.issuperset(found):
         return None
-    words = ", ".join(clean(switch_words(each), 80) for each in found[:4])
-    said = [f"SET: {words}{_others(found[4:])}"] if found else []
-    said += [_doubt_words(doubts)] if doubts else []
-    return ((f" ■ {' · '.join(said)}", "banner-warn"),)
+    brief = f"{doubts} switch(es) IN DOUBT"
+    # What a switch in doubt does, and what ends the doubt.
+    cures = (f"{brief}, which halt as if set: release with m, r (panel 4), w", f"{brief}: m, r (panel 4), w")
+    lines: list[Line] = [
+        ((f" ■ {' · '.join([*_set_words(found, most), *cure])}", "banner-warn"),)
+        for most in (4, 3, 2, 1)
+        for cure in ([(each,) for each in (*cures, brief)] if doubts else [()])
+    ]
+    return next((line for line in lines if width(line) <= cells), lines[-1])
 
 
-def _doubt_words(doubts: int) -> str:
-    """What a switch in doubt does, and what ends the doubt."""
-    cure = "m, r (panel 4), w; cockpit switches"
-    return f"{doubts} switch(es) IN DOUBT, which halt as if set: release with {cure}"
+def _set_words(found: Sequence[BreakerId], most: int) -> list[str]:
+    from widgets.switch_words import switch_words
 
-
-def imposers(board: Board) -> list[BreakerId]:
-    """The breakers that impose a state other than CLOSED: strictest first, then in the table's order."""
-    if board.breakers is None:
-        return []
-    found = dict.fromkeys(
-        each.halted_by for each in board.breakers.effective.values() if each.halted_by is not None
-    )
-    order = {name: index for index, name in enumerate(board.catalogue.ids)}
-
-    def rank(name: BreakerId) -> tuple[int, int]:
-        effective = board.effective(name)
-        return (-(effective.state.strictness if effective else 3), order.get(name, len(order)))
-
-    return sorted(found, key=rank)
-
-
-def _trading(board: Board) -> Line:
-    if board.connecting:
-        return ((" connecting to Redis… nothing read yet", "banner-unknown"),)
-    if not board.redis_readable:
-        return _unreadable(board)
-    halting = imposers(board)
-    if not halting:
-        return _all_trading(board)
-    first = halting[0]
-    state = board.effective(first)
-    worst = state.state if state else State.OPEN
-    what = "ALL TRADING " if first == GLOBAL else ""
-    symbol, style = STATE_SYMBOL[worst], "banner-bad" if worst is State.OPEN else "banner-warn"
-    others = _others(halting[1:])
-    head = f" {symbol} {what}{worst.meaning} by {first}{others}"
-    return ((head, style), (f" · {_why(board, first, worst)}", style))
-
-
-def _all_trading(board: Board) -> Line:
-    """Nobody shall take half size for whole."""
-    from widgets.size_words import imposed_by, own_share, size_percent
-
-    named = [name for name in board.catalogue.ids if name in imposed_by(board, name)]
-    symbol = STATE_SYMBOL[State.CLOSED]
-    if not named:
-        return ((f" {symbol} ALL TRADING: {State.CLOSED.label}", "banner-good"),)
-    words = ", ".join(f"{name} AT {size_percent(own_share(board, name))} OF SIZE" for name in named[:2])
-    return ((f" {symbol} TRADING, {words}{_others(named[2:])}", "banner-warn"),)
-
-
-def _others(names: Sequence[BreakerId]) -> str:
-    return f" +{len(names)} more" if names else ""
-
-
-def _why(board: Board, breaker_id: BreakerId, state: State) -> str:
-    story, reading = board.story(breaker_id), board.reading(breaker_id)
-    parts = []
-    rule = fired_rule(story.notes, breaker_id) if state is State.OPEN else None
-    if rule is not None:
-        automatic = written_by_rule(board, story.event_id)
-        parts.append(rule.words if automatic else f"{rule.words} (by {clean(story.actor, 40) or '?'})")
-    if story.since:
-        parts.append(f"since {clock(story.since, board.now)} ({ago(story.since, board.redis_now)})")
-    document = reading.document if reading else None
-    if document and state is State.QUIET_PERIOD:
-        parts.append(f"size ×{document.size_share}, {countdown(document.quiet_until, board.redis_now)} left")
-    if document and state is State.HALF_OPEN:
-        parts.append(f"{countdown(document.run_deadline, board.redis_now)} left")
-    if rule is not None:
-        parts.append(rule.rest)
-        return " · ".join(parts)
-    if story.actor:
-        parts.append(clean(story.actor, 40))
-    why = ": ".join(part for part in (clean(story.reason, 40), clean(story.notes, 200)) if part)
-    if why:
-        parts.append(why)
-    elif reading and reading.doubt:
-        parts.append(clean(reading.doubt, 200))
-    return " · ".join(parts)
-
-
-def _unreadable(board: Board) -> Line:
-    why = clean(board.redis_error or "no answer", 80)
-    if board.breakers is None:
-        return ((f" ? UNREADABLE HERE · TRADING MAY CONTINUE · Redis: {why}", "banner-unknown"),)
-    worst = board.effective(GLOBAL)
-    last = worst.state.value if worst else "unread"
-    age = span(board.redis_age_s or 0)
-    return (
-        (
-            f" ? UNREADABLE HERE · last {last} {age} ago · TRADING MAY CONTINUE · Redis: {why}",
-            "banner-unknown",
-        ),
-    )
+    words = ", ".join(clean(switch_words(each), 80) for each in found[:most])
+    return [f"SET: {words}{others(found[most:])}"] if found else []
 
 
 def _pending(board: Board) -> Line:
@@ -181,7 +97,7 @@ def _halt_due(board: Board, cells: int) -> Line | None:
     if not reports:
         return None
     first = reports[0]
-    more = _others([each.breaker for each in reports[1:]])
+    more = others([each.breaker for each in reports[1:]])
     if (override := overridden(board, first.breaker)) is not None:
         head, tail = f" ! RED {clean(first.name, 60)}: resumed by override (", f") · b halts again{more}"
         title = _short(clean(override.title, 200), max(_TITLE, cells - len(head) - len(tail)))

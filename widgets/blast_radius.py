@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, scope_of
-from cockpit.domain.desk import OrderFacts
 from cockpit.domain.states import State
+from cockpit.domain.trading import OrderFacts
 from widgets.board import Board
 from widgets.line import Line
 

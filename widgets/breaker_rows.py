@@ -7,13 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from cockpit.domain.breakers import BreakerId, is_switch
+from cockpit.domain.breakers import BreakerId, Scope, scope_of
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from widgets.board import Board
 from widgets.columns import Column, columns, name_cell, spaced, unread_line
 from widgets.line import Line, Span, fit
-from widgets.next_steps import steps
+from widgets.next_steps import steps, switches_to_release
 from widgets.size_words import size_percent
 from widgets.switch_words import mark
 from widgets.symbols import STATE_STYLE, STATE_SYMBOL, UNREADABLE
@@ -24,7 +24,10 @@ STEP_KEYS: Final = {"half_open": "h", "probes": "p", "close": "c", "trip": "t"}
 
 @dataclass(frozen=True, slots=True)
 class BreakerRow:
-    """What one row of the table is a function of. `own` and `effective` None: never read here."""
+    """What one row of the table is a function of. `own` and `effective` None: never read here.
+
+    `since`, `actor`, `reason`, `notes` and `doubt` are of the `effective` state: of who imposes it.
+    """
 
     breaker_id: str
     depth: int
@@ -52,7 +55,7 @@ class BreakerRow:
 def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
     reading, effective = board.reading(breaker_id), board.effective(breaker_id)
     by = effective.halted_by if effective else None
-    story = board.story(by if by is not None and is_switch(by) else breaker_id)
+    story, imposer = board.story(by or breaker_id), board.reading(by or breaker_id)
     run = board.run(breaker_id)
     desk_row = board.desk.breakers.get(BreakerId(breaker_id)) if board.desk else None
     readable = board.redis_readable
@@ -74,7 +77,7 @@ def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
         probes=f"{sum(each.passed for each in run.results)}/{len(run.run.probes)}" if run else "",
         left=_left(board, breaker_id),
         share=effective.size_share if effective else Decimal(0),
-        doubt=clean(reading.doubt or "", 200) if reading else "",
+        doubt=clean(imposer.doubt or "", 200) if imposer else "",
         review_due=bool(
             desk_row
             and reading
@@ -87,13 +90,23 @@ def breaker_row(board: Board, breaker_id: str) -> BreakerRow:
 
 
 def _next_keys(board: Board, breaker_id: str) -> str:
-    """The keys of the steps that lead on from here; watching a run that is over is none."""
+    """The keys of what leads on from here, the nearest first, with blanks between them; watching a run that
+    is over is none. `4r` is `r` on panel 4."""
     possible = steps(board, breaker_id).possible
     reading = board.reading(breaker_id)
     watching = reading is not None and reading.state is State.HALF_OPEN
-    return "".join(
-        key for step, key in STEP_KEYS.items() if step in possible and (step != "probes" or watching)
-    )
+    found = [key for step, key in STEP_KEYS.items() if step in possible and (step != "probes" or watching)]
+    tightens = [found.pop()] if found[-1:] == ["t"] else []
+    releases = {scope_of(each) is Scope.LATCH for each in switches_to_release(board, breaker_id)}
+    found += [key for key, latch in (("4r", True), ("m", False)) if latch in releases]
+    return " ".join([*found, *tightens])
+
+
+def _as_many(keys: str, cells: int) -> str:
+    """The first of them, whole: half a list of keys is right, half a key is not."""
+    while len(keys) > cells:
+        keys = keys.rpartition(" ")[0]
+    return keys
 
 
 def _left(board: Board, breaker_id: str) -> str:
@@ -181,15 +194,16 @@ def _cell(row: BreakerRow, column: Column) -> Span:
         case "since":
             return (
                 row.since[-5:] if len(row.since) > 5 else row.since,
-                "" if row.own is not State.CLOSED else "dim",
+                "" if row.effective is not State.CLOSED else "dim",
             )
         case "actor":
-            return (row.actor, "" if row.own is not State.CLOSED else "dim")
+            return (row.actor, "" if row.effective is not State.CLOSED else "dim")
         case "epoch":
             return (row.epoch.rjust(5), "dim")
         case "probes":
             return (row.probes, "")
         case "next":
-            return ("REVIEW" if row.review_due and column.cells > 5 else row.next_keys, "key")
+            review = row.review_due and column.cells > 5
+            return ("REVIEW" if review else _as_many(row.next_keys, column.cells), "key")
         case _:
             return (": ".join(part for part in (row.reason, row.notes) if part) or row.doubt, "dim")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -12,12 +12,16 @@ from textual.message import Message
 from widgets.line import Line
 from widgets.line_view import LineView
 
+SAFE: Final = ("cancel", "no")
+"""Ids of the buttons that leave everything as it is."""
+
 
 class Choice(LineView, can_focus=True):
-    """Pressed by Enter or a click, only."""
+    """Pressed by Enter or a click, only; what leaves everything as it is by space as well."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "press", show=False),
+        Binding("space", "press_safe", show=False),
         Binding("left,k,K", "app.focus_previous", show=False),
         Binding("right,j,J", "app.focus_next", show=False),
     ]
@@ -75,6 +79,12 @@ class Choice(LineView, can_focus=True):
 
     def action_press(self) -> None:
         self.post_message(self.Pressed(self))
+
+    def action_press_safe(self) -> None:
+        if self.id in SAFE:
+            self.action_press()
+        else:
+            self.post_message(self.TypedAt("a button; Enter presses it"))
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

@@ -95,6 +95,11 @@ class CloseDialog(Dialog[CloseWish | None]):
             return "tripped anew since this opened; leave (esc) and look again"
         return steps(self.board, self.target).why_not("close") or notes_fault(self._typed())
 
+    def missing(self) -> Widget | None:
+        if self.overtaken or self.epoch is None or steps(self.board, self.target).why_not("close"):
+            return None
+        return self.query_one("#notes")
+
     def unsent(self) -> str:
         filled = bool(self._typed().strip())
         return f"NOT CLOSED: what you wrote for the close of {self.target} is lost." if filled else ""
@@ -110,7 +115,7 @@ class CloseDialog(Dialog[CloseWish | None]):
     def action_confirm(self) -> None:
         fault = self.fault()
         if fault is not None or self.epoch is None:
-            self.say(f"not yet: {fault}")
+            self.not_yet(str(fault))
             return
         self.dismiss(CloseWish(BreakerId(self.target), self.epoch, justification(self._typed())))
 
@@ -122,7 +127,7 @@ class CloseDialog(Dialog[CloseWish | None]):
     @on(Input.Submitted)
     def entered(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#confirm"))
 

@@ -14,12 +14,12 @@ class Column(NamedTuple):
 
 
 _NARROW: Final = (
-    Column("breaker", "BREAKER", 24),
+    Column("breaker", "BREAKER", 23),
     Column("state", "STATE", 24),
     Column("own", "OWN", 8),
     Column("since", "SINCE", 5),
     Column("actor", "BY", 9),
-    Column("next", "NEXT", 4),
+    Column("next", "NEXT", 5),
 )
 _WIDE: Final = (
     Column("breaker", "BREAKER", 25),
@@ -30,15 +30,15 @@ _WIDE: Final = (
     Column("actor", "BY", 9),
     Column("epoch", "EPOCH", 5),
     Column("probes", "PROBES", 6),
-    Column("next", "NEXT", 4),
+    Column("next", "NEXT", 6),
 )
 
 
 def columns(cells: int) -> tuple[Column, ...]:
     """The columns for a width; what is left over widens the name, or shows reason and notes."""
-    if cells < 112:
+    if cells < 115:
         spare = max(0, cells - sum(each.cells for each in _NARROW) - len(_NARROW))
-        return (Column("breaker", "BREAKER", 24 + min(spare, 16)), *_NARROW[1:])
+        return (Column("breaker", "BREAKER", 23 + min(spare, 16)), *_NARROW[1:])
     used = sum(each.cells for each in _WIDE) + len(_WIDE)
     spare = cells - used
     if spare >= 9:
@@ -46,8 +46,14 @@ def columns(cells: int) -> tuple[Column, ...]:
     return _WIDE
 
 
-def heading(cells: int) -> Line:
-    return ((" ", ""), *spaced([(fit(each.title, each.cells), "title") for each in columns(cells)]))
+def heading(cells: int, above: int = 0, below: int = 0) -> Line:
+    """The titles; beside the first how many rows the list has above and below what is seen of it."""
+    first, *others = columns(cells)
+    hidden = [f"{sign}{count}" for sign, count in (("↑", above), ("↓", below)) if count]
+    more = f" · {' '.join(hidden)} more" if hidden else ""
+    spans = [(fit(each.title, each.cells), "title") for each in others]
+    head = (fit(f"{first.title}{more}", first.cells), "warn" if more else "title")
+    return ((" ", ""), *spaced([head, *spans]))
 
 
 def unread_line(breaker_id: str, depth: int, cells: int) -> Line:

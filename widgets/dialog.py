@@ -25,7 +25,7 @@ from widgets.choice import Choice
 from widgets.keys import CONFIRM, LEAVE, bindings
 from widgets.line import Line, cut, fold
 from widgets.line_view import LINE_CLASSES, LineView
-from widgets.vouch_item import VouchItem
+from widgets.symbols import example
 
 ResultT = TypeVar("ResultT")
 TYPING_S: Final = 0.5
@@ -57,7 +57,9 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self._said = False
         self._fault: str | None = None
         self._text_at = float("-inf")
+        self._led_to: Widget | None = None
         self.asked_by = ""  # what else than a key of its own has opened it, in words
+        self.ticket = ""  # of the incident whose step has opened it: proposed where a ticket is asked for
         self.ready = False
 
     def compose(self) -> ComposeResult:
@@ -125,10 +127,21 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         return ""
 
     def takes(self, key: events.Key) -> bool:
-        """Whether the key ends here. Within text that is typed beside its field no key means anything else:
-        its blanks answer for nothing, its j and k move nothing."""
-        if not isinstance(self.focused, Choice | VouchItem) or not (key.is_printable and key.character):
+        """Whether the key ends here. What is typed on a list, a checklist or a button, and is no key of it,
+        goes to the first field that is still empty. (A `Choice` that stands by no field says what it is.)"""
+        if isinstance(self.focused, Input) or not (key.is_printable and key.character):
             self._text_at = float("-inf")
+            return False
+        if self._field_for_text() is None:
+            return self._within_text(key)
+        if key.key in self.active_bindings:
+            return False
+        self.write(key.character)
+        return True
+
+    def _within_text(self, key: events.Key) -> bool:
+        """Within text that is typed where no field is no key means anything: its j and k move nothing."""
+        if not isinstance(self.focused, Choice):
             return False
         within = key.time - self._text_at < TYPING_S
         if within or key.key not in _MOVES:
@@ -136,6 +149,35 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         if within:
             self.post_message(Choice.TypedAt(self.focused.TYPED_AT))
         return within
+
+    def _field_for_text(self) -> Input | None:
+        """The first field that is still empty; where none is, the notes, else the last."""
+        fields = [each for each in self.focus_chain if isinstance(each, Input)]
+        empty = (each for each in fields if not each.value)
+        notes = (each for each in fields if each.id == "notes")
+        return next(empty, None) or next(notes, None) or (fields[-1] if fields else None)
+
+    def write(self, text: str) -> bool:
+        """Focus the field that text belongs to and put it where its cursor is. False: there is no field, or
+        one has the focus, which takes it by itself."""
+        field = self._field_for_text()
+        if field is None or isinstance(self.focused, Input):
+            return False
+        self.set_focus(field)
+        field.insert_text_at_cursor(text)
+        return True
+
+    def missing(self) -> Widget | None:
+        """Where what is missing would be filled in; None: nowhere here."""
+        return None
+
+    def not_yet(self, fault: str) -> None:
+        """It was confirmed and cannot be: say why, and go where that is mended."""
+        target = self.missing()
+        if target is not None and target is not self.focused:
+            self._led_to = target
+            self.set_focus(target)
+        self.say(f"not yet: {fault}")
 
     def hint(self) -> None:
         """What the keys do here."""
@@ -148,8 +190,9 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         self.hint()
         self._fault = self.fault()
 
-    def on_descendant_focus(self) -> None:
-        if self.ready:
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        led, self._led_to = event.widget is self._led_to, None
+        if self.ready and not led:  # what was said of it still holds
             self.settle()
 
     @on(Choice.TypedAt)
@@ -164,10 +207,18 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
 
 
 class NotesInput(Input):
-    """One line of justification. No blinking cursor: it would cost 2.5 KB/s."""
+    """One line of justification. `shows`: what it shows while it is empty. No blinking cursor: it would cost
+    2.5 KB/s."""
 
-    def __init__(self, value: str = "", *, id: str = "notes") -> None:
-        super().__init__(value, id=id, max_length=MAX_NOTES + 100, compact=True, select_on_focus=False)
+    def __init__(self, value: str = "", *, id: str = "notes", shows: str = "") -> None:
+        super().__init__(
+            value,
+            placeholder=example(shows),
+            id=id,
+            max_length=MAX_NOTES + 100,
+            compact=True,
+            select_on_focus=False,
+        )
         self.cursor_blink = False
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from textual import on
-from textual.containers import Horizontal
-from textual.widget import Widget
-from textual.widgets import Input
 
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.permissions import Permission
 from cockpit.domain.slo_reports import SloReport
 from cockpit.domain.text import clean, justification
 from widgets.board import Board
-from widgets.choice import Choice
-from widgets.dialog import NotesInput, choices, notes_count, notes_fault
-from widgets.exclude_dialog import adjusting_blocked
+from widgets.dialog import notes_fault
 from widgets.line import Line, cut, wrap
 from widgets.line_view import LineView
-from widgets.next_steps import lacks
-from widgets.pick_dialogs import PickDialog, PickList
+from widgets.next_steps import adjusting_blocked, lacks
+from widgets.pick_dialog import PickDialog, PickList
 from widgets.size_words import limit_words, limits_about
 from widgets.slo_details import exclusion_words
 
@@ -40,7 +33,9 @@ class EndDialog(PickDialog[PickWish]):
     Subclasses say what is listed."""
 
     TITLE_STYLE = "probing"
+    EMPTY = "nothing is in force"
     CONFIRM = "End it"
+    DOES = "ends the marked one"
     GONE = "that one is no longer in force; choose anew"
     SIDE = ""
     """What follows from it, in words."""
@@ -48,15 +43,11 @@ class EndDialog(PickDialog[PickWish]):
     def __init__(self, title: str, board: Board) -> None:
         super().__init__(title, board, classes="-loosen")
 
-    def parts(self) -> Iterable[Widget]:
-        yield PickList(id="list", empty="nothing is in force")
-        yield LineView(id="body")
-        with Horizontal(classes="field"):
-            yield LineView([(("notes", "title"),)], classes="field-label")
-            yield NotesInput()
-            yield LineView([notes_count("")], id="count", classes="field-count")
-        with Horizontal(id="buttons"):
-            yield from choices(("confirm", f"{self.CONFIRM} (ctrl+s)"), ("cancel", "Cancel"))
+    def wish(self) -> PickWish | None:
+        picked = self.listed(self.board).get(self._fixed or "")
+        if picked is None or self._fixed is None:
+            return None
+        return PickWish(self._fixed, picked[0], justification(self._typed()))
 
     def prepare(self) -> None:
         super().prepare()
@@ -82,36 +73,15 @@ class EndDialog(PickDialog[PickWish]):
         found = self.listed(self.board).get(key)
         if found is None:
             return ((key, "dim"),)
-        mark = "●" if key == self._fixed else " "
-        return cut(((f"{mark} ", "strong"), (clean(found[1], 300), "")), cells)
+        return cut(((f"{self.mark(key)} ", "strong"), (clean(found[1], 300), "")), cells)
 
     def fault(self) -> str | None:
         picked = self.listed(self.board).get(self._fixed or "")
         if picked is None:
-            return "nothing is in force" if self._fixed is None else self.GONE
+            return self.EMPTY if self._fixed is None else self.GONE
         if why := self.barred(picked[0]):
             return why
         return adjusting_blocked(self.board) or notes_fault(self._typed())
-
-    def hint(self) -> None:
-        fault = self.fault()
-        said: Line = (
-            ((f"{fault} · ", "dim"),) if fault else (("ctrl+s", "key"), (" ends the marked one · ", ""))
-        )
-        self.foot((*said, ("esc", "key"), (" leaves", "dim")))
-        self.query_one("#confirm", Choice).dim(fault is not None)
-
-    def action_confirm(self) -> None:
-        fault = self.fault()
-        picked = self.listed(self.board).get(self._fixed or "")
-        if fault is not None or picked is None or self._fixed is None:
-            self.say(f"not yet: {fault}")
-            return
-        self.dismiss(PickWish(self._fixed, picked[0], justification(self._typed())))
-
-    @on(Input.Changed)
-    def counted(self, event: Input.Changed) -> None:
-        self.query_one("#count", LineView).show([notes_count(event.value)])
 
 
 class LiftDialog(EndDialog):

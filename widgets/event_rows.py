@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
@@ -61,6 +62,11 @@ _WORDS: Final = {
     "STATE_LOSS_DETECTED": "STATE LOSS",
     "UNAUDITED_CHANGE": "UNAUDITED CHANGE",
 }
+_TURNED_DOWN: Final = frozenset({"DENIED", "REFUSED"})
+_DENIED: Final = re.compile(
+    r"(?P<login>\S+) \(\S+\) lacks (?P<right>\S+) on (?P<target>\S+?)\."
+    r"(?: Ask (?P<able>[^,]+),.*|: denied)?"
+)
 _STEPS: Final = {
     "HALF_OPEN": "half-open",
     "RESET": "close",
@@ -187,6 +193,8 @@ def audit_line(row: AuditRow, exact: bool = False) -> Line:
     name = row.action.removeprefix(_PREFIX)
     words = name if exact else action_words(row.action)
     target, actor, why = clean(row.target, 60), clean(row.user_id, 40), _why(row.details)
+    if base_of(name) in _TURNED_DOWN:
+        why = without_actor(why, actor, target)
     whose = target if target == actor else f"{target} by {actor}"
     if row.role == AUTOMATION and base_of(name) == "TRIP":
         rule = fired_rule(str(details_of(row.details).get("notes") or ""), target)
@@ -204,6 +212,17 @@ def audit_line(row: AuditRow, exact: bool = False) -> Line:
         (whose, ""),
         (f" · {why}" if why else "", "dim"),
     )
+
+
+def without_actor(why: str, login: str, target: str) -> str:
+    """A denial beside its login and its target: without these it ends within a narrow line.
+    `operator1 (operator-act) lacks TRIP_CIRCUIT on global. Ask a safety-admin, or …` → `ask a safety-admin;
+    lacks TRIP_CIRCUIT`, where it says whom to ask."""
+    found = _DENIED.fullmatch(why)
+    if found is None or (found["login"], found["target"]) != (login, target):
+        return why
+    short = f"lacks {found['right']}"
+    return f"ask {found['able']}; {short}" if found["able"] else short
 
 
 def kill_step_words(details: Mapping[str, object]) -> str:

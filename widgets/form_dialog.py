@@ -29,6 +29,7 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
     WORD: ClassVar[str] = ""
     """What must be typed whole in the field `typed`."""
     CONFIRM: ClassVar[str] = "Do it"
+    CANCEL: ClassVar[str] = "Cancel"
     DOES: ClassVar[str] = "does it"
     UNSENT: ClassVar[str] = "NOT DONE"
 
@@ -68,12 +69,17 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
         for name in self.FIELDS:
             with Horizontal(classes="field"):
                 yield LineView([((LABELS.get(name, name), "title"),)], classes="field-label")
-                field = NotesInput(id=name)
-                field.placeholder = self.WORD if name == "typed" else ""
-                yield field
+                yield NotesInput(self.proposal(name), id=name, shows=self.example(name))
                 yield LineView([self.beside(name)], id=f"{name}-count", classes="field-count")
         with Horizontal(id="buttons"):
-            yield from choices(("confirm", f"{self.confirm_word} (ctrl+s)"), ("cancel", "Cancel"))
+            yield from choices(("confirm", f"{self.confirm_word} (ctrl+s)"), ("cancel", self.CANCEL))
+
+    def proposal(self, name: str) -> str:
+        return self.ticket if name == "ticket" else ""
+
+    def example(self, name: str) -> str:
+        """What an empty field shows."""
+        return f"type {self.WORD}" if name == "typed" else ""
 
     def beside(self, name: str) -> Line:
         """What stands right of a field."""
@@ -105,13 +111,18 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
         return justification(self.typed("notes"))
 
     def unsent(self) -> str:
-        filled = any(self._value(name).strip() for name in self.FIELDS)
+        filled = any(self._value(name).strip() not in ("", self.proposal(name)) for name in self.FIELDS)
         return f"{self.unsent_word}: what you wrote is lost." if filled else ""
 
     def fault(self) -> str | None:
         if why := self.barred():
             return why
         return next((why for name in self.FIELDS if (why := self.field_fault(name)) is not None), None)
+
+    def missing(self) -> Widget | None:
+        if self.barred():
+            return None
+        return next((self.query_one(f"#{name}") for name in self.FIELDS if self.field_fault(name)), None)
 
     def hint(self) -> None:
         fault = self.fault()
@@ -126,7 +137,7 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
 
     def action_confirm(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.dismiss(self.wish())
 
@@ -151,8 +162,9 @@ class FormDialog(Dialog[WishT | None], Generic[WishT]):
     @on(Input.Submitted)
     def entered(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
-            self.focus_next()
+            if self.missing() is None:
+                self.focus_next()
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#confirm"))
 

@@ -180,6 +180,16 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
             return f"{missing} of {len(VOUCHED)} items not answered for (space on each)"
         return notes_fault(self._typed())
 
+    def missing(self) -> Widget | None:
+        if self.overtaken or self.epoch is None or steps(self.board, self.target).why_not("half_open"):
+            return None
+        if self._findings is None or any(each.item_id != BUDGETS for each in self._bad()):
+            return None
+        if self._check_fault():
+            return self.query_one("#override") if self._overridable else None
+        open_item = next((item for item in self.query(VouchItem) if not item.answered), None)
+        return open_item or self.query_one("#notes")
+
     def unsent(self) -> str:
         filled = bool(self._typed().strip() or self._checked() or self._override().strip())
         return f"NOT ASKED: what you filled in for the half-open of {self.target} is lost." if filled else ""
@@ -208,7 +218,7 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
     def action_confirm(self) -> None:
         fault = self.fault()
         if fault is not None or self.epoch is None:
-            self.say(f"not yet: {fault}")
+            self.not_yet(str(fault))
             return
         notes = justification(self._typed())
         override = justification(self._override()) if self._overridable else ""
@@ -227,7 +237,7 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
     @on(Input.Submitted)
     def entered(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#confirm"))
 

@@ -4,15 +4,17 @@ draft through Esc, and returns what to ask the authority for."""
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
+from dataclasses import replace
+from typing import Final
 
-from textual import events, on
+from textual import on
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input
 
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incidents import Change
-from cockpit.domain.text import clean
+from cockpit.domain.text import MIN_NOTES, clean
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.dialog import Dialog, NotesInput, choices, notes_count
@@ -25,6 +27,8 @@ from widgets.line_view import LineView
 from widgets.option_list import OptionList
 
 Drafts = MutableMapping[str, ChangeDraft]
+FILLED: Final = "x" * MIN_NOTES
+"""Notes in which nothing is amiss: what is still amiss with them is so elsewhere."""
 
 
 class DraftedDialog(Dialog[IncidentWish | None]):
@@ -63,7 +67,7 @@ class DraftedDialog(Dialog[IncidentWish | None]):
 
     def action_confirm(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
             return
         wish = self.wish()
         self.forget()
@@ -82,26 +86,6 @@ class DraftedDialog(Dialog[IncidentWish | None]):
     def settle(self) -> None:
         self._asked_to_leave = False
         super().settle()
-
-    def takes(self, key: events.Key) -> bool:
-        """Text typed on a list goes on in the field after it."""
-        focused = self.focused
-        if (
-            isinstance(focused, OptionList)
-            and not focused.has_key(key.key)
-            and key.is_printable
-            and key.character
-        ):
-            field = self.after(focused)
-            self.set_focus(field)
-            if isinstance(field, Input):
-                field.insert_text_at_cursor(key.character)
-            return True
-        return super().takes(key)
-
-    def after(self, options: OptionList) -> Widget:
-        """Where one goes on from a list."""
-        return self.query_one("#notes")
 
     @on(Choice.Pressed)
     def pressed(self, event: Choice.Pressed) -> None:
@@ -128,11 +112,9 @@ class ChangeDialog(DraftedDialog):
         if self.form.picks:
             yield OptionList(self._take, id="options", empty="nothing to choose from")
         if self.form.text_label:
-            field = NotesInput(self.draft.text, id="text")
-            field.placeholder = self.form.placeholder
             with Horizontal(classes="field"):
                 yield LineView([((self.form.text_label, "title"),)], classes="field-label")
-                yield field
+                yield NotesInput(self.draft.text, id="text", shows=self.form.example)
                 yield LineView([((" ", ""),)], classes="field-count")
         with Horizontal(classes="field"):
             yield LineView([((self.form.notes_label, "title"),)], classes="field-label")
@@ -168,6 +150,21 @@ class ChangeDialog(DraftedDialog):
             if self.draft.picked not in offered:
                 return "what you chose is no longer there; choose anew"
         return form_fault(self.form, self._typed(), self.row, self.board, moment(self.board))
+
+    def missing(self) -> Widget | None:
+        if why_not(self.board, found(self.board, self.row.incident_id), self.form.change):
+            return None
+        if self.form.picks:
+            offered = {each.key for each in self.form.options(self.board, self.row)}
+            if self.draft.picked not in offered:
+                return self.query_one("#options") if offered else None
+        typed = self._typed()
+        if self.form.text_label and not typed.text.strip():
+            return self.query_one("#text")
+        filled = replace(typed, notes=FILLED)
+        if not form_fault(self.form, filled, self.row, self.board, moment(self.board)):
+            return self.query_one("#notes")
+        return self.query_one("#options" if self.form.picks else "#text")
 
     def _typed(self) -> ChangeDraft:
         """The fields as they stand, not as they were when the last change was told."""
@@ -206,6 +203,6 @@ class ChangeDialog(DraftedDialog):
         if event.input.id == "text":
             self.set_focus(self.query_one("#notes"))
         elif fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#confirm"))

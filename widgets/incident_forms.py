@@ -14,15 +14,21 @@ from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_requests import MOST_TITLE, IncidentRequest, Verb
 from cockpit.domain.incident_rules import merge_fault, snooze_fault
 from cockpit.domain.incidents import Change, Classification, Severity
+from cockpit.domain.permissions import handles_incidents
 from cockpit.domain.reasons import Reason
 from cockpit.domain.text import MAX_NOTES, clean
 from widgets.board import Board
 from widgets.dialog import notes_fault
-from widgets.exclude_dialog import parse_moment
 from widgets.incident_clocks import severity_words
 from widgets.incident_rows import alive_rows, found
+from widgets.times import parse_moment
 
-_UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_UNITS: Final = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hour", "hours"), 3600),
+    **dict.fromkeys(("d", "day", "days"), 86400),
+}
 SEVERITY_WORDS: Final = {
     Severity.P0: "all is down, or a position runs away · ack in 5 min",
     Severity.P1: "a core objective or the data feed is gone · 15 min",
@@ -82,7 +88,7 @@ class Form:
     needs_notes: bool = False
     notes_label: str = "notes"
     text_label: str = ""
-    placeholder: str = ""
+    example: str = ""
     options: Callable[[Board, IncidentRow], Sequence[Option]] = field(default=_no_options)
     picks: bool = False
     help: str = ""
@@ -101,10 +107,10 @@ def _above(_board: Board, row: IncidentRow) -> Sequence[Option]:
 
 
 def _logins(board: Board, row: IncidentRow) -> Sequence[Option]:
-    """Oneself first, then everybody else with a login."""
+    """Oneself first, then everybody else whose role may handle incidents."""
     me = board.identity.login if board.identity else board.login
-    persons = dict(board.desk.persons) if board.desk else {}
-    others = sorted(each for each in persons if each != me)
+    roles = board.desk.roles if board.desk else {}
+    others = sorted(each for each, held in roles.items() if each != me and handles_incidents(held))
     named = [Option(me, me, "yourself")] + [Option(each, clean(each, 40)) for each in others]
     return [
         Option(each.key, each.name, "owns it now" if each.key == row.owner else each.words) for each in named
@@ -138,7 +144,7 @@ FORMS: Final = {
             help="Its clock begins anew, it pages again and must be acknowledged again.",
         ),
         Form(
-            Change.SNOOZE, "SNOOZE", "snoozes", text_label="until", placeholder="30 min, 2 h or 03:40 (UTC)",
+            Change.SNOOZE, "SNOOZE", "snoozes", text_label="until", example="30 min, 2 h or 03:40 (UTC)",
             help="It warns nobody until then. Its clocks go on.",
         ),
         Form(
@@ -152,7 +158,7 @@ FORMS: Final = {
         Form(Change.TOLD, "TOLD an audience about", "records who was told", picks=True, options=_audiences),
         Form(
             Change.ACTION, "ACTION ITEM of", "adds the item", text_label="item",
-            placeholder="what is to be done; it is yours",
+            example="what is to be done; it is yours",
         ),
     )
 }  # fmt: skip
@@ -197,8 +203,15 @@ def form_fault(form: Form, draft: ChangeDraft, row: IncidentRow, board: Board, n
     if form.change is Change.ACTION and (why := text_fault(draft.text, "item")):
         return why
     if form.needs_notes and (why := notes_fault(draft.notes)):
-        return why.replace("notes", form.notes_label, 1)
+        return _named(why, form.notes_label)
     return loose_notes_fault(draft.notes)
+
+
+def _named(fault: str, label: str) -> str:
+    """What `notes_fault` says, of a field that has another name and is one thing."""
+    if label == "notes":
+        return fault
+    return fault.replace("notes have", f"{label} has", 1).replace("notes hold", f"{label} holds", 1)
 
 
 def loose_notes_fault(notes: str) -> str | None:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.desk import IncidentRow, PageRow
-from cockpit.domain.incident_story import linked, overdue, snoozed
+from cockpit.domain.desk import IncidentRow
+from cockpit.domain.incident_story import IncidentList, linked, overdue, snoozed
+from cockpit.domain.paging import PageRow
 from cockpit.domain.switches import surely_set
 from cockpit.domain.text import clean
 from widgets.board import STALE_AFTER_S, Board
@@ -166,7 +167,7 @@ def incident_details(board: Board, row: IncidentRow, at: datetime, cells: int) -
         facts.append(
             ("snoozed", f"warns nobody until {clock(row.snoozed_until, at)}; its clocks go on", "limited")
         )
-    owner = clean(row.owner, 60) if row.owner else "nobody: g assigns it"
+    owner = clean(row.owner, 60) if row.owner else "nobody: y assigns it"
     facts.append(("owner", owner, "" if row.owner else "warn"))
     last = f", last event {ago(row.last_event_at, at)} ago" if row.last_event_at else ""
     facts.append(("opened", f"{clock(row.opened_at, at)} UTC, {ago(row.opened_at, at)} ago{last}", ""))
@@ -252,29 +253,43 @@ def moment(board: Board) -> datetime:
     return board.incidents.server_time + timedelta(seconds=max(0.0, board.monotonic - board.incidents_at))
 
 
-def status_lines(board: Board, order: str, cells: int) -> list[Line]:
-    """How many of what, how old the reading is, in which order the rows stand."""
+def status_lines(board: Board, order: str, cells: int, shown: int | None = None) -> list[Line]:
+    """How many of what, each counted once, how old the reading is, in which order the rows stand. `shown` is
+    how many of all a filter lets through, None without one."""
     head: Line = ((" INCIDENTS ", "title"),)
     if board.incidents is None:
         why = board.incidents_error
         return [(*head, (f"UNREADABLE: {clean(why, 200)}", "bad") if why else ("reading…", "dim"))]
-    at, read = moment(board), board.incidents
-    late = sum(overdue(row, at) for row in read.unresolved)
-    sleeping = sum(snoozed(row, at) for row in read.unresolved)
-    parts: list[Line] = [
-        ((f"{read.open_count:,} open", "bad" if read.open_count else "good"),),
-        ((f"{read.acknowledged_count:,} acknowledged", ""),),
-    ]
-    parts += [((f"{late:,} OVERDUE", "bad"),)] if late else []
-    parts += [((f"{sleeping:,} snoozed", "limited"),)] if sleeping else []
-    parts.append(((f"{read.over_count:,} ended", "dim"),))
-    parts += [((f"{read.hidden:,} more not listed", "warn"),)] if read.hidden > 0 else []
-    lines = fold((*head, *join(parts, " · ")), cells, 2)
+    read = board.incidents
+    lines = fold((*head, *join(_counts(read, moment(board)), " · ")), cells, 2)
     age = max(0.0, board.monotonic - board.incidents_at)
-    said = [(age_words(age, STALE_AFTER_S),), ((order, "dim"),)]
+    said: list[Line] = [(age_words(age, STALE_AFTER_S),), ((order, "dim"),)]
+    if shown is not None:
+        said.insert(0, ((f"{shown:,} of {read.total:,} shown", "warn"),))
+    said += [((f"{read.hidden:,} more not listed", "warn"),)] if read.hidden > 0 else []
     if board.incidents_error:
         said.append(((f"UNREADABLE now: {clean(board.incidents_error, 200)}", "bad"),))
     return [*lines, *fold(((" ", ""), *join(said, " · ")), cells, 2)]
+
+
+def _counts(read: IncidentList, at: datetime) -> list[Line]:
+    """Open, acknowledged, snoozed, ended: of all incidents, each in one of them. What is overdue stands
+    beside where it is counted."""
+    late = [row for row in read.unresolved if overdue(row, at)]
+    asleep = sum(snoozed(row, at) for row in late)
+    awake = read.open_count - read.snoozed_open
+    sleeping = read.snoozed_open + read.snoozed_acknowledged
+    parts: list[Line] = [
+        ((f"{awake:,} open", "bad" if awake else "good"), *_late(len(late) - asleep)),
+        ((f"{read.acknowledged_count - read.snoozed_acknowledged:,} acknowledged", ""),),
+    ]
+    parts += [((f"{sleeping:,} snoozed", "limited"), *_late(asleep))] if sleeping else []
+    parts.append(((f"{read.over_count:,} ended", "dim"),))
+    return parts
+
+
+def _late(number: int) -> Line:
+    return ((f", {number:,} OVERDUE", "bad"),) if number else ()
 
 
 def age_words(seconds: float, stale_after_s: float) -> tuple[str, str]:

@@ -15,17 +15,17 @@ from textual.widget import Widget
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.desk import KillRow
 from cockpit.domain.permissions import Permission
+from cockpit.domain.text import many
 from widgets.blast_radius import amount
 from widgets.board import Board
 from widgets.choice import Choice
 from widgets.dialog import Dialog, choices
-from widgets.exclude_dialog import adjusting_blocked
 from widgets.form_dialog import FormDialog
 from widgets.kill_modes import freed_by, refusing_lines
 from widgets.kill_words import report_lines, review_asked, row_lines, running_here, stage, unreviewed
 from widgets.line import Line, cut, wrap
 from widgets.line_view import LineView
-from widgets.next_steps import lacks
+from widgets.next_steps import adjusting_blocked, lacks
 from widgets.views import LinesDialog
 
 WORD = "KILL"
@@ -82,8 +82,8 @@ class KillDialog(FormDialog[KillWish]):
 def _orders(board: Board) -> str:
     if board.desk is None or not board.desk_readable:
         return "every open order (how many: unknown)"
-    many = sum(each.open_orders for each in board.desk.orders)
-    return f"{many} open order{'' if many == 1 else 's'}"
+    found = sum(each.open_orders for each in board.desk.orders)
+    return many(found, "open order")
 
 
 def _positions(board: Board) -> str:
@@ -91,7 +91,7 @@ def _positions(board: Board) -> str:
         return "every position (how many: unknown)"
     held = [row for row in board.desk.positions if row.quantity]
     exposure = amount(sum((row.exposure for row in held), Decimal(0)))
-    return f"{len(held)} position{'' if len(held) == 1 else 's'}, exposure {exposure}"
+    return f"{many(len(held), 'position')}, exposure {exposure}"
 
 
 class KillView(LinesDialog):

@@ -13,7 +13,7 @@ from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.desk import KillRow, KillStepRow, RequestRow
 from cockpit.domain.kill import KillReport, Step, StepOutcome, StepState, Verdict
-from cockpit.domain.kill_records import finished
+from cockpit.domain.kill_records import finished, standing
 from cockpit.domain.permissions import Permission
 from cockpit.domain.text import clean
 from widgets.board import Board
@@ -182,21 +182,27 @@ def row_lines(board: Board, row: KillRow, cells: int) -> list[Line]:
     )
     lines: list[Line] = [tuple(head), *wrap(f"notes  {row.notes}", cells, 2, "dim")]
     for number, step in enumerate(Step, 1):
-        found = [each for each in row.steps if each.step == step.value]
-        lines += _reported(number, step, found[-1] if found else None, cells)
+        lines += _reported(number, step, standing(row.steps, step), cells)
     if finished(row.steps):
-        last = row.steps[-1]
+        last = [each for each in row.steps if each.step == Step.VERIFY][-1]
         words = f"reported FLAT at {clock_s(last.at)} UTC by {clean(last.login, 40)}: {stage(board, row)}"
         return [*lines, *wrap(words, cells, 2, "warn")]
     words = "NOT FLAT as far as was reported. Going on cancels and flattens what is left, under the same keys"
     return [*lines, *wrap(words, cells, 2, "bad")]
 
 
-def _reported(number: int, step: Step, row: KillStepRow | None, cells: int) -> list[Line]:
-    if row is None:
+def _reported(
+    number: int, step: Step, told: tuple[KillStepRow, KillStepRow] | None, cells: int
+) -> list[Line]:
+    """One step with when and by whom it was confirmed; again, where somebody went on."""
+    if told is None:
         return _row(f"{_UNTRIED[0]} {number} {STEP_WORDS[step]}", "nothing reported", "dim", cells)
+    row, newest = told
     outcome = next((each for each in StepOutcome if each.value == row.outcome), None)
     mark, style = _MARK[outcome] if outcome else _UNTRIED
     said = row.details.get("line") or row.details.get("why") or row.outcome
     words = f"{clean(str(said), 300)} · {clock_s(row.at)} by {clean(row.login, 40)}"
+    if newest is not row:
+        words += f", again {clock(newest.at)}"
+        words += f" by {clean(newest.login, 40)}" if newest.login != row.login else ""
     return _row(f"{mark} {number} {STEP_WORDS[step]}", words, style, cells)

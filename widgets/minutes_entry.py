@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from cockpit.domain.text import clean
 from widgets.line import Line, Span, fold, wrap
 from widgets.times import span
 
 LABEL: Final = 9
-MARKS: Final = {True: ("✓", "good"), False: ("✗", "bad"), None: ("?", "unknown")}
-"""Readable without colour: it holds, it does not, nobody can tell."""
+Mark = bool | Literal[""] | None
+MARKS: Final[dict[Mark, tuple[str, str]]] = {
+    True: ("✓", "good"),
+    False: ("✗", "bad"),
+    "": ("·", "dim"),
+    None: ("?", "unknown"),
+}
+"""Readable without colour, and of one meaning on the whole page; `legend` says which."""
+_MEANINGS: Final[dict[Mark, str]] = {
+    True: "good or done",
+    False: "needs you",
+    "": "nothing to do, or not judged",
+    None: "not known",
+}
 READ_S: Final = 8.0
 """The page is read every two seconds: what is older than a few readings says nothing of now."""
 
@@ -27,16 +39,31 @@ class Entry:
 
 
 def fact(
-    key: str, label: str, mark: bool | str | None, spans: Sequence[Span], cells: int, more: Sequence[str] = ()
+    key: str, label: str, mark: Mark, spans: Sequence[Span], cells: int, more: Sequence[str] = ()
 ) -> list[Entry]:
-    """A labelled fact of one or two lines. `mark` "" for what is neither good nor bad."""
-    sign = ("· ", "dim") if isinstance(mark, str) else (f"{MARKS[mark][0]} ", MARKS[mark][1])
-    line: Line = ((f" {label:<{LABEL}}", "title"), sign, *spans)
+    """A labelled fact of one or two lines."""
+    sign, style = MARKS[mark]
+    line: Line = ((f" {label:<{LABEL}}", "title"), (f"{sign} ", style), *spans)
     lines = fold(line, cells, 2)
     lines = [lines[0], *(((" " * (LABEL + 3), ""), *_stripped(each)) for each in lines[1:])]
     return [
         Entry(key if not index else f"{key}+{index}", each, tuple(more)) for index, each in enumerate(lines)
     ]
+
+
+def legend() -> Entry:
+    """What the page's marks mean."""
+    line: Line = ()
+    for mark, words in _MEANINGS.items():
+        sign, style = MARKS[mark]
+        line = (*line, (f"{'  ' if line else ' '}{sign} ", style), (words, "dim"))
+    said = [f"{MARKS[mark][0]} {words}" for mark, words in _MEANINGS.items()]
+    return Entry("marks", line, tuple(said))
+
+
+def good_while_fresh(good: bool, seconds: float | None, stale_s: float) -> Mark:
+    """What was good too long ago to say anything of now is not known to be."""
+    return None if good and seconds is not None and seconds > stale_s else good
 
 
 def _stripped(line: Line) -> Line:

@@ -12,7 +12,16 @@ from cockpit.domain.triage_facts import Part, Reconciled
 from widgets.board import Board
 from widgets.incident_clocks import ack_clock, clock_words, severity_style, severity_words, state_words
 from widgets.line import Line, Span, cut
-from widgets.minutes_entry import READ_S, Entry, aged, fact, paragraph, unreadable
+from widgets.minutes_entry import (
+    READ_S,
+    Entry,
+    Mark,
+    aged,
+    fact,
+    good_while_fresh,
+    paragraph,
+    unreadable,
+)
 from widgets.times import clock, clock_s
 
 CYCLE_STALE_S: Final = 300.0
@@ -82,7 +91,10 @@ def _halt(page: IncidentPage, monotonic: float, cells: int) -> list[Entry]:
         health = f" · {'healthy' if halt.healthy else 'NOT HEALTHY'}: {clean(halt.detail, 120)}"
         feed = "" if halt.feed_age_s is None else f", feed {halt.feed_age_s:.1f} s old"
         more = (said[0], f"{health[3:]}{feed}")
-        entries = fact("halt", "gateway", halt.healthy, [said, (health + feed, ""), age], cells, more)
+        well = good_while_fresh(halt.healthy, page.age_s(monotonic), READ_S)
+        # Whether it should be halted is nobody's to judge here.
+        mark: Mark = "" if well and halt.reason else well
+        entries = fact("halt", "gateway", mark, [said, (health + feed, ""), age], cells, more)
     return [*entries, *_halts(page, cells, age)]
 
 
@@ -102,7 +114,7 @@ def _breach(page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
         return unreadable("breach", "last SLO", part.fault, cells)
     breach = part.value
     if breach is None:
-        return fact("breach", "last SLO", True, [("no breach is known", "")], cells)
+        return fact("breach", "last SLO", "", [("no breach is known", "")], cells)
     state = "recovered" if breach.recovered else f"BREACHED ({clean(breach.severity, 20)})"
     text = f"{clean(breach.slo, 60)} {state}: {clean(breach.text, 120)}"
     more = (text, f"read from {clean(breach.source, 120)}")
@@ -146,16 +158,18 @@ def _all_clean(
     runs = [run for _, part in parts for run in part.value or ()]
     counts = ", ".join(f"{name} {len(part.value or ())}" for name, part in parts)
     lags = [run.lag for run in runs if run.lag is not None]
-    lag = f" · ledger {max(lags)} behind" if lags and max(lags) > 0 else ""
+    lag = f" · {max(lags)} still in flight" if lags and max(lags) > 0 else ""
     oldest = max((now - run.at).total_seconds() for run in runs)
     said: list[Span] = [(f"all clean: {counts}{lag}", ""), aged(oldest, CYCLE_STALE_S)]
-    return fact("recon", "recon", True, said, cells, [_run_words(run, now) for run in runs])
+    mark = good_while_fresh(True, oldest, CYCLE_STALE_S)
+    return fact("recon", "recon", mark, said, cells, [_run_words(run, now) for run in runs])
 
 
 def _runs(name: str, label: str, runs: tuple[Reconciled, ...], now: datetime, cells: int) -> list[Entry]:
     bad = [run for run in runs if run.status == "mismatch"]
     unknown = [run for run in runs if run.status not in ("mismatch", "clean")]
-    mark = False if bad else None if unknown else True
+    oldest = max((now - run.at).total_seconds() for run in runs)
+    mark = False if bad else None if unknown else good_while_fresh(True, oldest, CYCLE_STALE_S)
     words = [f"{clean(run.symbol or 'all', 20)} {run.mismatches} differ" for run in bad]
     words += [f"{clean(run.symbol or 'all', 20)} {clean(run.status, 20)}" for run in unknown]
     lags = [run.lag for run in runs if run.lag is not None]
@@ -163,7 +177,6 @@ def _runs(name: str, label: str, runs: tuple[Reconciled, ...], now: datetime, ce
     said = ", ".join(words) or f"{len(runs)} clean"
     style = "bad" if bad else "unknown" if unknown else ""
     more = [_run_words(run, now) for run in runs]
-    oldest = max((now - run.at).total_seconds() for run in runs)
     return fact(
         f"recon-{name}",
         label,
@@ -191,10 +204,10 @@ def _quality(page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
     if found is None:
         return fact("quality", "quality", None, [("no data-quality cycle is known", "unknown")], cells)
     text = f"{clean(found.status, 20)}: {found.errors} errors, {found.stale_warnings} stale warnings"
-    said = [(text, "" if found.clean else "bad"), aged(part.age_s(now), CYCLE_STALE_S)]
-    return fact(
-        "quality", "quality", found.clean, said, cells, (text, f"read from {clean(found.source, 120)}")
-    )
+    age_s = part.age_s(now)
+    said = [(text, "" if found.clean else "bad"), aged(age_s, CYCLE_STALE_S)]
+    mark = good_while_fresh(found.clean, age_s, CYCLE_STALE_S)
+    return fact("quality", "quality", mark, said, cells, (text, f"read from {clean(found.source, 120)}"))
 
 
 def _changes(page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
@@ -222,7 +235,7 @@ def _class(page: IncidentPage, cells: int) -> list[Entry]:
     same = row is not None and row.classification == found.classification.value
     if not found.evidence:
         said: list[Span] = [(f"{given}; nothing that was read speaks for any", "dim")]
-        mark: bool | None = None
+        mark: Mark = ""
     else:
         words = (
             f"{given}, and it looks like it"
@@ -230,7 +243,7 @@ def _class(page: IncidentPage, cells: int) -> list[Entry]:
             else f"{given}, but it looks like {found.classification.value}"
         )
         said = [(words, "" if same else "warn"), (f": {clean(found.evidence[0].text, 160)}", "dim")]
-        mark = same
+        mark = True if same else ""
     unread = f" · unread: {', '.join(found.unread)}" if found.unread else ""
     more = [f"for {each.classification.value}: {each.text}" for each in (*found.evidence, *found.against)]
     return fact("class", "class", mark, [*said, (unread, "unknown")], cells, [*more, unread])

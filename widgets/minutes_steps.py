@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from cockpit.domain.incident_page import IncidentPage
-from cockpit.domain.playbooks import Act, Phase, Playbook, Step, Ticked
+from cockpit.domain.playbooks import Act, Phase, Playbook, Sign, Step, Ticked
 from cockpit.domain.text import clean
 from widgets.line import Line
-from widgets.minutes_entry import MARKS, Entry, heading, paragraph, unreadable
+from widgets.minutes_entry import MARKS, Entry, Mark, heading, paragraph, unreadable
 
 ACT_WORDS: Final = {
     Act.TRIP: "trip",
@@ -24,15 +24,27 @@ ACT_WORDS: Final = {
 """What runs from the page; a bundle is made on the command line."""
 _PHASES: Final = {Phase.NOW: "AT ONCE", Phase.FIND: "FIND THE CAUSE", Phase.RECOVER: "RECOVER"}
 _BUNDLE: Final = "`cockpit incident bundle ID` makes it"
+_SIGNS: Final[dict[Sign, Mark]] = {
+    Sign.GOOD: True,
+    Sign.NEEDS: False,
+    Sign.NOTHING: "",
+    Sign.UNKNOWN: None,
+}
+_KEY: Final = "step-"
 
 
-def actionable(playbook: Playbook) -> tuple[Step, ...]:
-    """The steps that a digit runs, in the order of their digits."""
-    return tuple(step for step in playbook.steps if step.action in ACT_WORDS)[:9]
+def step_at(playbook: Playbook | None, key: str | None) -> Step | None:
+    """The step that enter runs on the line `key`, whichever of its lines that is; None where there is none
+    that can be run."""
+    if playbook is None or not (key or "").startswith(_KEY):
+        return None
+    step_id = (key or "").removeprefix(_KEY).partition("+")[0].partition("#")[0]
+    found = next((step for step in playbook.steps if step.step_id == step_id), None)
+    return found if found is not None and found.action in ACT_WORDS else None
 
 
 def playbook_entries(page: IncidentPage, playbook: Playbook | None, cells: int) -> list[Entry]:
-    """Every step: its digit where something can be run, whether its check holds, what says so."""
+    """Every step: what it needs, what enter does on it, what says so."""
     if playbook is None:
         return unreadable("playbook", "playbook", page.playbooks_fault or "no playbook is loaded", cells)
     chosen = page.chosen
@@ -41,28 +53,26 @@ def playbook_entries(page: IncidentPage, playbook: Playbook | None, cells: int) 
     others = len(page.offered()) - 1
     words = f"{playbook.title}{f' · p: {others} more' if others else ''} · {why}"
     entries = [heading("playbook", "PLAYBOOK", words)]
-    digits = {step.step_id: str(index) for index, step in enumerate(actionable(playbook), 1)}
     phase: Phase | None = None
     for ticked in page.steps(playbook):
         if ticked.step.phase is not phase:
             phase = ticked.step.phase
             entries.append(Entry(f"phase-{phase}", ((f"  {_PHASES[phase]}", "title"),)))
-        entries += _step(ticked, digits.get(ticked.step.step_id, ""), cells)
+        entries += _step(ticked, cells)
     return entries
 
 
-def _step(ticked: Ticked, digit: str, cells: int) -> list[Entry]:
+def _step(ticked: Ticked, cells: int) -> list[Entry]:
     step = ticked.step
-    sign, style = MARKS[ticked.done] if step.check is not None else ("·", "dim")
-    does = f" [{ACT_WORDS[step.action]}]" if digit else ""
+    sign, style = MARKS[_SIGNS[ticked.sign]]
+    does = f" [enter: {ACT_WORDS[step.action]}]" if step.action in ACT_WORDS else ""
     how = f" {_BUNDLE}" if step.action is Act.BUNDLE else ""
     why = f" ({clean(ticked.why, 160)})" if step.check is not None or step.by_hand else ""
-    before: Line = ((f"  {digit or ' '} ", "key"), (f"{sign} ", style))
+    before: Line = (("    ", ""), (f"{sign} ", style))
     text = f"{step.text}{how}{does}{why}"
-    colour = "dim" if ticked.done else ""
-    return paragraph(
-        f"step-{step.step_id}", before, text, colour, cells, (step.text, ticked.why, step.by_hand), 4
-    )
+    colour = "dim" if ticked.sign is Sign.GOOD else ""
+    more = (step.text, ticked.why, step.by_hand)
+    return paragraph(f"{_KEY}{step.step_id}", before, text, colour, cells, more, 4)
 
 
 def recovery_entries(page: IncidentPage, cells: int) -> list[Entry]:

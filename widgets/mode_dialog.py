@@ -51,11 +51,21 @@ class ModeList(RowList):
         Binding("down,j,J", "step(1)", show=False),
         Binding("up,k,K", "step(-1)", show=False),
         Binding("enter", "go_on", show=False),
+        *(Binding(str(index), f"digit({index})", show=False) for index, _ in enumerate(_MODES, 1)),
     ]
 
     def action_step(self, by: int) -> None:
         """Meant at once: what is pressed next may already leave the list."""
         self.move(by)
+        self._take()
+
+    def action_digit(self, digit: int) -> None:
+        """Meant at once, and on to the ticket."""
+        self.select(_MODES[digit - 1].value)
+        self._take()
+        self.action_go_on()
+
+    def _take(self) -> None:
         if isinstance(self.screen, ModeDialog):
             self.screen.take()
 
@@ -97,12 +107,13 @@ class ModeDialog(FormDialog[ModeWish]):
 
         def draw(key: str, _cells: int) -> Line:
             mode = Mode(key)
-            return matrix_line(mode, mode is now, mode is self._meant)
+            digit = f"{_MODES.index(mode) + 1} "
+            return ((digit, "key"), *matrix_line(mode, mode is now, mode is self._meant))
 
         self.query_one(ModeList).rows([mode.value for mode in _MODES], draw)
 
     def lines(self, board: Board) -> list[Line]:
-        return [self._now(board), *self._why(board), *self._warning(board), matrix_heading()]
+        return [self._now(board), *self._why(board), *self._warning(board), (("  ", ""), *matrix_heading())]
 
     def _now(self, board: Board) -> Line:
         mode, found = imposed_mode(board, self.symbol), symbol_now(board, self.symbol)
@@ -148,11 +159,11 @@ class ModeDialog(FormDialog[ModeWish]):
     def barred(self) -> str | None:
         now, meant = imposed_mode(self.board, self.symbol), self._meant
         if meant is None:
-            return "choose a mode: ↓ and ↑ in the list"
+            return "choose a mode: its digit"
         if self.loosens:
             return self._loosening_barred(now, meant)
         if meant is now:
-            return f"{meant.value} is its mode now; choose another in the list"
+            return f"{meant.value} is its mode now; choose another: its digit"
         name = switch_for(meant, self.symbol)
         if name is None:
             return "its mode is not known here; it can be tightened only"
@@ -163,6 +174,12 @@ class ModeDialog(FormDialog[ModeWish]):
             return "CANCEL_ONLY first, then NORMAL"
         name = switch_for(now, self.symbol) if now is not None else None
         return resume_blocked(self.board, name or switch_of(Scope.CANCEL_ONLY, self.symbol))
+
+    def missing(self) -> Widget | None:
+        now, meant = imposed_mode(self.board, self.symbol), self._meant
+        if meant is now or (self.loosens and meant is Mode.NORMAL and now is not Mode.CANCEL_ONLY):
+            return self.query_one(ModeList)
+        return super().missing()
 
     def field_fault(self, name: str) -> str | None:
         return ticket_fault(self.typed("ticket")) if name == "ticket" else super().field_fault(name)

@@ -38,7 +38,7 @@ _SEVERITIES: Final = [
 _CLASSES: Final = [Option(each.value, each.value, CLASS_WORDS[each]) for each in Classification]
 _FIELDS: Final = {
     "headline": "what happens, in one line",
-    "linked": "component:execution …",
+    "linked": "e.g. component:execution",
     "notes": "",
 }
 
@@ -75,13 +75,11 @@ class NewIncidentDialog(DraftedDialog):
         yield OptionList(partial(self._take, "severity"), id="severity", names=8)
         yield LineView([(("class", "title"),)])
         yield OptionList(partial(self._take, "classification"), id="classification", names=19)
-        for name, placeholder in _FIELDS.items():
-            field = NotesInput(getattr(self.draft, name), id=name)
-            field.placeholder = placeholder
+        for name, example in _FIELDS.items():
             with Horizontal(classes="field"):
                 label = "title" if name == "headline" else name
                 yield LineView([((label, "title"),)], classes="field-label")
-                yield field
+                yield NotesInput(getattr(self.draft, name), id=name, shows=example)
                 needed = " needed" if name == "headline" else " optional"
                 yield LineView([((needed, "dim"),)], classes="field-count")
         with Horizontal(id="buttons"):
@@ -95,16 +93,23 @@ class NewIncidentDialog(DraftedDialog):
         self.query_one("#classification", OptionList).offer(_CLASSES, self.draft.classification)
         who = board.identity.login if board.identity else board.login
         line: Line = (
-            ("severity ", "title"),
-            (f"opened by {who}; whoever acknowledges it owns it", "dim"),
+            ("severity", "title"),
+            (f" · you open it as {who}; whoever acknowledges it owns it", "dim"),
         )
         self.query_one("#body", LineView).show([cut(line, self.cells)])
 
     def filled(self) -> bool:
         return self.draft.filled
 
-    def after(self, options: OptionList) -> Widget:
-        return self.query_one("#headline")
+    def missing(self) -> Widget | None:
+        if recording_blocked(self.board):
+            return None
+        for name in ("severity", "classification"):
+            if not getattr(self.draft, name):
+                return self.query_one(f"#{name}")
+        if text_fault(self._value("headline"), "title"):
+            return self.query_one("#headline")
+        return self.query_one("#notes" if loose_notes_fault(self._value("notes")) else "#linked")
 
     def _value(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value
@@ -161,6 +166,6 @@ class NewIncidentDialog(DraftedDialog):
         if at + 1 < len(names):
             self.set_focus(self.query_one(f"#{names[at + 1]}"))
         elif fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#confirm"))

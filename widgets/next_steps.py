@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cockpit.domain.breakers import GLOBAL, BreakerId
+from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, is_switch, scope_of
 from cockpit.domain.documents import Reading
 from cockpit.domain.permissions import Permission, denial
 from cockpit.domain.probes import RunStatus
 from cockpit.domain.states import State
+from cockpit.domain.switches import surely_set
 from widgets.board import Board
 from widgets.times import clock, overdue
 
@@ -65,6 +66,15 @@ def resume_blocked(board: Board, breaker_id: str) -> str | None:
     return None
 
 
+def adjusting_blocked(board: Board) -> str | None:
+    """What stops every adjustment: it goes through the authority."""
+    if not board.desk_readable:
+        return f"{board.desk_lost}; adjustments need it"
+    if not board.authority_alive:
+        return "no authority answers; nothing can be adjusted until one runs (`cockpit authority`)"
+    return None
+
+
 def _own(board: Board, breaker_id: str) -> Reading | None:
     return board.reading(breaker_id)
 
@@ -89,7 +99,7 @@ def _half_open(board: Board, breaker_id: str) -> str | None:
         above = board.reading(ancestor)
         if above is None or above.state is not State.CLOSED:
             label = above.state.label if above else "unread"
-            return f"{ancestor} above it is {label}; resume that one first"
+            return f"{ancestor} above it is {label}; that one comes first: {way_out(board, ancestor)}"
     for row in board.waiting():
         if row.breaker_id == breaker_id and row.kind == "half_open":
             return f"the request of {row.login} waits for a second person's approval (A)"
@@ -102,11 +112,39 @@ def _half_open(board: Board, breaker_id: str) -> str | None:
 
 
 def _through(board: Board, breaker_id: str) -> str | None:
-    """A CLOSED breaker that is halted from above: say who to resume."""
+    """A CLOSED breaker that is halted from above, or by a switch: say who to resume, and by which key."""
     effective = board.effective(breaker_id)
-    if effective is None or effective.halted_by in (None, breaker_id):
+    if effective is None or effective.halted_by is None or effective.halted_by == breaker_id:
         return None
-    return f"{breaker_id} itself is CLOSED; {effective.halted_by} halts it, resume that one"
+    by, what = effective.halted_by, effective.state.meaning
+    return f"{breaker_id} itself is CLOSED; {what} by {by}: {way_out(board, by)}"
+
+
+def way_out(board: Board, name: BreakerId) -> str:
+    """What ends the state that `name` imposes, with the key to press: `h on global resumes it`."""
+    if is_switch(name):
+        return "4, then r releases it" if scope_of(name) is Scope.LATCH else "m releases it"
+    reading = board.reading(name)
+    match reading.state if reading else State.OPEN:
+        case State.HALF_OPEN:
+            return f"p on {name} shows its probe run, c closes it"
+        case State.QUIET_PERIOD:
+            return "it closes by itself"
+        case _:
+            return f"h on {name} resumes it"
+
+
+def switches_to_release(board: Board, breaker_id: str) -> tuple[BreakerId, ...]:
+    """An instrument's switches that are known to be set, or that alone halt it, as far as this login may
+    release them."""
+    effective = board.effective(breaker_id)
+    by = effective.halted_by if effective else None
+    return tuple(
+        name
+        for name in board.catalogue.switches_of(BreakerId(breaker_id))
+        if (name == by or surely_set(board.reading(name)))
+        and lacks(board, name, Permission.RESET_CIRCUIT) is None
+    )
 
 
 def _probes(board: Board, breaker_id: str) -> str | None:

@@ -5,8 +5,8 @@ Nothing is called delivered but what a receiver has taken (I25).
 
 from __future__ import annotations
 
-from cockpit.domain.desk import PageRow, Paging, TripPage
-from cockpit.domain.text import clean
+from cockpit.domain.paging import PageRow, Paging, TripPage
+from cockpit.domain.text import clean, many
 from widgets.board import Board
 from widgets.line import Line
 from widgets.times import clock_s, span
@@ -50,12 +50,14 @@ def _dead(board: Board, paging: Paging) -> Line | None:
     if age is None:
         if not paging.waiting:
             return None
-        words = (
-            f" ! NOBODY IS PAGED: no pager has ever run here · {paging.waiting} page(s) wait · call people"
-        )
+        words = f" ! NOBODY IS PAGED: no pager has ever run here · {_waiting(paging)} · call people"
         return ((words, "banner-warn"),)
-    words = f" ! NOBODY IS PAGED: pager silent for {span(age)} · {paging.waiting} page(s) wait · call people"
+    words = f" ! NOBODY IS PAGED: pager silent for {span(age)} · {_waiting(paging)} · call people"
     return ((words, "banner-bad" if paging.waiting else "banner-warn"),)
+
+
+def _waiting(paging: Paging) -> str:
+    return f"{many(paging.waiting, 'page')} {'waits' if paging.waiting == 1 else 'wait'}"
 
 
 def _newest(paging: Paging) -> str:
@@ -99,7 +101,9 @@ def delivered_words(board: Board, event_id: str) -> tuple[bool | None, str]:
     page, paging = trip_page(board, event_id), board.desk.paging
     if page is not None and page.receivers and page.delivered_at is not None:
         more = f"; not yet to {', '.join(page.waiting)}" if page.waiting else ""
-        return True, f"page delivered to {', '.join(page.receivers)} at {clock_s(page.delivered_at)}{more}"
+        whose = f"told in incident {page.incident_id[:8]}, whose " if page.joined else ""
+        to = f"{', '.join(page.receivers)} at {clock_s(page.delivered_at)}"
+        return True, f"{whose}page was delivered to {to}{more}" if whose else f"page delivered to {to}{more}"
     if paging is not None and paging.alive and not paging.receivers:
         return None, "paging is off: no receiver is set up, so nobody was paged"
     if page is not None and page.unsent:

@@ -25,10 +25,13 @@ from widgets.recon_rows import (
 from widgets.switch_words import story_words
 from widgets.times import clock_s, span
 
-_HEADS: Final = ("ID OR SYMBOL", "VENUE", "BOOKS", "VENUE-BOOKS")
+_HEADS: Final = ("VENUE", "BOOKS", "VENUE-BOOKS")
+FIRST_SHOWN: Final = 3
+"""Mismatched ids that stand before the counts; the rest stand last."""
 
 
 def recon_details(board: Board, key: str, line: ReconLine | None, cells: int) -> list[Line]:
+    """What matters most first: below a list there may be room for a few lines only."""
     symbol = symbol_in(key) or ""
     if line is None:
         words = f"{clean(symbol, 60)} has no reconciliation runs: whether it is flat or in order is UNKNOWN"
@@ -39,13 +42,14 @@ def recon_details(board: Board, key: str, line: ReconLine | None, cells: int) ->
     since = f"run began {clock_s(line.last.started_at)}, {span(line.age(at).total_seconds())} ago"
     lines: list[Line] = [
         ((f"{state_words(line, at, fresh)} ", style), (f"{head} ", "strong"), (since, "dim")),
-        *fold(_counts(line), cells, 2),
-        *fold(_sequence(line), cells, 2),
+        *_why(line, cells),
     ]
-    lines += _why(line, cells)
+    first, rest = _mismatches(line, cells)
+    lines += first
     lines += _latch_lines(board, symbol, cells)
-    lines += _mismatches(line, cells)
-    return lines
+    lines += fold(_counts(line), cells, 2)
+    lines += fold(_sequence(line), cells, 2)
+    return lines + rest
 
 
 def _counts(line: ReconLine) -> Line:
@@ -94,21 +98,25 @@ def _latch_lines(board: Board, symbol: str, cells: int) -> list[Line]:
     return [(("latch     ", "title"), *first), *(((" " * 10, ""), *each) for each in more)]
 
 
-def _mismatches(line: ReconLine, cells: int) -> list[Line]:
+def _mismatches(line: ReconLine, cells: int) -> tuple[list[Line], list[Line]]:
+    """Both sides of the first ids, and of the others."""
     run = line.last if line.last.mismatches else line.last_known
     if run is None or not (run.mismatches or run.unlisted):
-        return (
-            [(("both sides agree in the newest run", "dim"),)] if line.last.verdict is Verdict.CLEAN else []
-        )
-    name = max(12, cells - 3 * 19 - 2)
-    heads = f"{fit(_HEADS[0], name)} " + " ".join(head.rjust(18) for head in _HEADS[1:])
-    at = "" if run is line.last else f" of the run at {clock_s(run.started_at)}"
-    lines: list[Line] = [((f"{len(run.mismatches) + run.unlisted} mismatched{at}", "title"),)]
-    lines.append(((heads, "title"),))
-    lines += [_mismatch(each, name) for each in run.mismatches]
+        agree: Line = (("both sides agree in the newest run", "dim"),)
+        return ([agree] if line.last.verdict is Verdict.CLEAN else []), []
+    name = max(14, cells - 3 * 19 - 2)
+    count = len(run.mismatches) + run.unlisted
+    heads = f"{fit(f'{count} mismatched', name)} " + " ".join(head.rjust(18) for head in _HEADS)
+    lines: list[Line] = [((heads, "title"),)]
+    if run is not line.last:
+        lines.insert(0, ((f"of the run at {clock_s(run.started_at)}:", "warn"),))
+    shown = [_mismatch(each, name) for each in run.mismatches]
+    rest = shown[FIRST_SHOWN:]
+    if rest:
+        rest.insert(0, ((f"the other {len(rest)} mismatched", "title"),))
     if run.unlisted > 0:
-        lines.append(((f"and {run.unlisted} more, which the run did not list", "warn"),))
-    return lines
+        rest.append(((f"and {run.unlisted} more, which the run did not list", "warn"),))
+    return [*lines, *shown[:FIRST_SHOWN]], rest
 
 
 def _mismatch(found: Mismatch, name: int) -> Line:

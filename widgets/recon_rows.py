@@ -36,6 +36,7 @@ NO_RUNS: Final = "? NO RUNS"
 """An instrument that nothing reconciles: nothing is known of it, which is not clean."""
 _RANK: Final = {state: float(len(LineState) - rank) for rank, state in enumerate(LineState)}
 _RANK_NO_RUNS: Final = 1.5
+_LATCHED: Final = 0.25
 _NARROW: Final = (
     Column("state", "STATE", 11),
     Column("symbol", "SYMBOL", 9),
@@ -72,9 +73,14 @@ def columns(cells: int) -> tuple[Column, ...]:
     return (chosen[0], chosen[1]._replace(cells=chosen[1].cells + max(0, min(spare, 10))), *chosen[2:])
 
 
-def recon_heading(cells: int) -> Line:
-    titles = ((each, each.title) for each in columns(cells))
-    return ((" ", ""), *spaced([(_fitted(column, title), "title") for column, title in titles]))
+def recon_heading(cells: int, holds: bool = True) -> Line:
+    """The columns' titles. `holds` False: a row is worse than its place, and `s` sorts."""
+    found: list[Span] = []
+    for column in columns(cells):
+        marked = column.name == "state" and not holds
+        title, style = ("▲ s sorts", "warn") if marked else (column.title, "title")
+        found.append((_fitted(column, title), style))
+    return ((" ", ""), *spaced(found))
 
 
 def moment(board: Board) -> datetime:
@@ -105,9 +111,23 @@ def lines_by_key(board: Board) -> Mapping[str, ReconLine | None]:
     return found
 
 
-def rank(line: ReconLine | None, at: datetime) -> float:
-    """How much a row belongs to the top."""
-    return _RANK_NO_RUNS if line is None else _RANK[line.state(at)]
+def rank(line: ReconLine | None, at: datetime, latched: bool = False) -> float:
+    """How much a row belongs to the top; of equals what is latched does more."""
+    return (_RANK_NO_RUNS if line is None else _RANK[line.state(at)]) + (_LATCHED if latched else 0.0)
+
+
+def latched_symbols(board: Board) -> frozenset[str]:
+    """The instruments whose latch is surely set."""
+    if board.breakers is None:
+        return frozenset()
+    latches = f"{Scope.LATCH.value}:"  # of four switches an instrument, and asked at each drawing
+    names = (name for name in board.catalogue.switches if name.startswith(latches))
+    return frozenset(symbol_of(name) for name in names if surely_set(board.reading(name)))
+
+
+def is_grave(board: Board, key: str, line: ReconLine | None) -> bool:
+    """Whether a row is breached, or its instrument latched: somebody must see it."""
+    return (line is not None and line.breached) or (symbol_in(key) or "") in latched_symbols(board)
 
 
 def is_latched(board: Board, symbol: str) -> bool | None:
@@ -228,20 +248,13 @@ def status_lines(board: Board, order: Line, cells: int) -> list[Line]:
     if not states:
         parts.append((" · no run was ever recorded: nothing is known", "unknown"))
     lines = fold(tuple(parts), cells, 2)
-    if set_latches := _latches(board):
+    if set_latches := sorted(clean(symbol, 40) for symbol in latched_symbols(board)):
         more = f" +{len(set_latches) - 5} more" if len(set_latches) > 5 else ""
         words = f" LATCHED: {', '.join(set_latches[:5])}{more} · new orders are refused until released (r)"
         lines += wrap(words, cells, 2, "halted")
     for fault in board.recon.faults[:2]:
         lines += wrap(f" ! {fault}", cells, 2, "bad")
     return lines
-
-
-def _latches(board: Board) -> list[str]:
-    if board.breakers is None:
-        return []
-    names = (name for name in board.catalogue.switches if scope_of(name) is Scope.LATCH)
-    return [clean(symbol_of(name), 40) for name in names if surely_set(board.reading(name))]
 
 
 def kinds_words(board: Board, symbol: str) -> str:

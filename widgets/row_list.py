@@ -35,6 +35,9 @@ class RowList(LineView, can_focus=True):
         def control(self) -> RowList:
             return self.row_list
 
+    class Resized(Message):
+        """It shows more or fewer rows than before."""
+
     def __init__(self, *, id: str | None = None, empty: str = "") -> None:
         super().__init__(id=id)
         self._draw: DrawRow = lambda key, _cells: ((key, ""),)
@@ -49,6 +52,12 @@ class RowList(LineView, can_focus=True):
     @property
     def keys(self) -> tuple[str, ...]:
         return self._keys
+
+    @property
+    def hidden(self) -> tuple[int, int]:
+        """How many rows are above and below the visible ones."""
+        height = self.size.height
+        return (self._top, max(0, len(self._keys) - self._top - height)) if height else (0, 0)
 
     def rows(self, keys: Sequence[str], draw: DrawRow) -> None:
         """Show these rows; of the visible ones, what changed is drawn."""
@@ -150,6 +159,7 @@ class RowList(LineView, can_focus=True):
         self._shown.clear()
         self._scroll_to_cursor()
         self.refresh()
+        self.post_message(self.Resized())
 
     def on_click(self, event: events.Click) -> None:
         index = self._top + event.y

@@ -83,6 +83,7 @@ class CancelAllDialog(FormDialog[SwitchWish]):
 
     FIELDS = ("ticket", "notes")
     CONFIRM = "Cancel them all"
+    CANCEL = "Back"
     DOES = "cancels them now"
     UNSENT = "NOTHING CANCELLED"
     TITLE_STYLE = "halted"
@@ -93,8 +94,11 @@ class CancelAllDialog(FormDialog[SwitchWish]):
 
     def lines(self, board: Board) -> list[Line]:
         orders = resting(board, self.symbol)
+        does = f"cancels {counted(orders)} of {self.symbol} at the venue"
+        if orders == 0:
+            does = f"none of {self.symbol} at the venue as read last; cancels any that rest by then"
         lines: list[Line] = [
-            (("does   ", "title"), (f"cancels {counted(orders)} of {self.symbol} at the venue", "strong")),
+            (("does   ", "title"), (does, "strong")),
             (("       positions stay; new orders go on where nothing halts them (m, t)", "dim"),),
         ]
         if mode_now(board, self.symbol) is Mode.HARD_HALT:

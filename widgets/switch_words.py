@@ -159,12 +159,14 @@ def matrix_heading() -> Line:
 
 
 def matrix_line(mode: Mode, now: bool, marked: bool) -> Line:
-    """One mode and what it lets through: `yes` and `no`, which need no colour."""
+    """One mode and what it lets through: `yes` and `no`, which need no colour. NORMAL by itself holds up
+    nothing: what passes then is as the breakers say, and a latch."""
     head = f"{'●' if marked else ' '} {fit(mode.value, 13)}"
     spans: list[tuple[str, str]] = [(head, "strong" if marked else "")]
     for kind, _ in KINDS:
         allowed = kind in mode.allows
-        spans.append((fit("yes" if allowed else "no", 12), "" if allowed else "bad"))
+        yes = "by breakers" if mode is Mode.NORMAL and kind is not OrderKind.CANCEL else "yes"
+        spans.append((fit(yes if allowed else "no", 12), "" if allowed else "bad"))
     spans.append((fit("yes" if mode.fills else "no", 5), "" if mode.fills else "bad"))
     spans.append(("  now" if now else "", "title"))
     return tuple(spans)

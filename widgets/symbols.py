@@ -48,6 +48,8 @@ _ASCII: Final = str.maketrans(
         "▲": "^",
         "◆": "*",
         "◇": "+",
+        "‹": "<",
+        "›": ">",
         "≠": "!",
         "▁": "_",
         "▂": ".",
@@ -87,3 +89,11 @@ class Alphabet:
     @classmethod
     def choose(cls, encoding: str | None, environ: Mapping[str, str] | None = None) -> None:
         cls.ascii = ascii_only(os.environ if environ is None else environ, encoding)
+
+
+def example(text: str) -> str:
+    """What an empty field shows: in brackets, so that nobody takes it for what was typed."""
+    if not text:
+        return ""
+    shown = f"‹{text}›"
+    return to_ascii(shown) if Alphabet.ascii else shown

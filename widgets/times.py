@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_FORMS: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ")
 
 
 def clock(moment: datetime | None, now: datetime | None = None) -> str:
@@ -47,3 +50,23 @@ def countdown(until: datetime | None, now: datetime) -> str:
         return "?"
     left = int((until - now).total_seconds())
     return "over" if left < 0 else f"{left // 60}:{left % 60:02d}"
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """A moment as people write it, UTC: `03:10` (the last one before `now`), `2026-11-21 03:10`, RFC 3339.
+
+    Raises:
+        ValueError: none of these; the message says what would be right.
+    """
+    text = " ".join(text.split())
+    for form in _FORMS:
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    try:
+        hour = datetime.strptime(f"{text} +0000", "%H:%M %z").time()
+    except ValueError:
+        raise ValueError("write 03:10 or 2026-11-21 03:10, UTC") from None
+    found = datetime.combine(now.astimezone(UTC).date(), hour, UTC)
+    return found if found <= now else found - timedelta(days=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from textual import events, on
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -83,12 +83,6 @@ class ReasonList(RowList):
         self.select(_REASONS[index].value)
         self._tell(go_on=True)
 
-    def on_paste(self, event: events.Paste) -> None:
-        """What is pasted beside the notes is meant for them."""
-        event.stop()
-        if isinstance(self.screen, TripDialog) and (lines := event.text.splitlines()):
-            self.screen.write(lines[0])
-
     def _tell(self, go_on: bool) -> None:
         dialog = self.screen
         if isinstance(dialog, TripDialog) and self.key is not None:
@@ -121,9 +115,7 @@ class TripDialog(Dialog[TripWish | None]):
         if self.target == GLOBAL:
             with Horizontal(classes="field"):
                 yield LineView([(("type", "title"),)], classes="field-label")
-                typed = NotesInput(id="typed")
-                typed.placeholder = "global"
-                yield typed
+                yield NotesInput(id="typed", shows="type global")
                 yield LineView([((" to halt everything", "dim"),)], classes="field-count")
         with Horizontal(id="buttons"):
             yield from choices(("trip", "Trip (ctrl+s)"), ("cancel", "Cancel"))
@@ -173,20 +165,6 @@ class TripDialog(Dialog[TripWish | None]):
         if go_on:
             self.set_focus(self.query_one("#notes"))
 
-    def takes(self, key: events.Key) -> bool:
-        """Text typed on the list goes on in the notes."""
-        listed = isinstance(self.focused, ReasonList) and not self.focused.has_key(key.key)
-        if listed and key.is_printable and key.character:
-            self.write(key.character)
-            return True
-        return super().takes(key)
-
-    def write(self, text: str) -> None:
-        """Focus the notes and put `text` where their cursor is."""
-        notes = self.query_one("#notes", Input)
-        self.set_focus(notes)
-        notes.insert_text_at_cursor(text)
-
     def unsent(self) -> str:
         draft = self._draft
         filled = draft.edited and (draft.reason is not None or bool(draft.notes.strip()))
@@ -206,6 +184,11 @@ class TripDialog(Dialog[TripWish | None]):
             return "type global to halt everything"
         return None
 
+    def missing(self) -> Widget | None:
+        if self._draft.reason is None:
+            return self.query_one(ReasonList)
+        return self.query_one("#notes" if notes_fault(self._typed()) else "#typed")
+
     def hint(self) -> None:
         fault = self.fault()
         if fault is None:
@@ -223,7 +206,7 @@ class TripDialog(Dialog[TripWish | None]):
 
     def action_confirm(self) -> None:
         if fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
             return
         assert self._draft.reason is not None  # noqa: S101 - fault() has said so
         wish = TripWish(BreakerId(self.target), self._draft.reason, justification(self._typed()))
@@ -250,7 +233,7 @@ class TripDialog(Dialog[TripWish | None]):
         if event.input.id == "notes" and self.target == GLOBAL and not notes_fault(self._typed()):
             self.set_focus(self.query_one("#typed"))
         elif fault := self.fault():
-            self.say(f"not yet: {fault}")
+            self.not_yet(fault)
         else:
             self.set_focus(self.query_one("#trip"))
 

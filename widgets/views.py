@@ -30,8 +30,10 @@ class LinesDialog(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j,J", "scroll_lines(1)", show=False),
         Binding("up,k,K", "scroll_lines(-1)", show=False),
-        Binding("pagedown,space", "scroll_lines(10)", show=False),
-        Binding("pageup", "scroll_lines(-10)", show=False),
+        Binding("pagedown,space,ctrl+d", "scroll_screens(1)", show=False),
+        Binding("pageup,ctrl+u", "scroll_screens(-1)", show=False),
+        Binding("home", "scroll_screens(-1000)", show=False),
+        Binding("end", "scroll_screens(1000)", show=False),
         Binding("enter,q", "leave", show=False),
     ]
 
@@ -48,14 +50,23 @@ class LinesDialog(Dialog[str | None]):
 
     def board_changed(self, board: Board) -> None:
         lines = [cut(line, self.cells) for line in self._draw(board, self.cells)]
-        room = max(3, self.size.height - 5)
+        room = self._room
         self._top = max(0, min(self._top, len(lines) - room))
         self.query_one("#body", LineView).show(lines[self._top : self._top + room])
         self._more = max(0, len(lines) - room - self._top)
 
+    @property
+    def _room(self) -> int:
+        """How many lines stand on the screen at once."""
+        return max(3, self.size.height - 5)
+
     def hint(self) -> None:
-        more = ((f" · {self._more} more below (↓)", "dim"),) if self._more else ()
+        more = ((f" · {self._more} more below (↓ pgdn)", "dim"),) if self._more else ()
         self.foot((*self._hint, ("esc", "key"), (" leaves", "dim"), *more))
+
+    def action_scroll_screens(self, by: int) -> None:
+        """A screen further or back; one line of the last one stays in sight."""
+        self.action_scroll_lines(by * (self._room - 1))
 
     def action_scroll_lines(self, by: int) -> None:
         self._top = max(0, self._top + by)
@@ -89,15 +100,16 @@ class RunView(LinesDialog):
 
 
 class VerificationView(LinesDialog):
-    """The checks after one's own trip, ticking off while it is open; `v` brings it back."""
+    """The checks after one's own trip, ticking off while it is open; `again` are the keys that bring it
+    back."""
 
-    def __init__(self, made: TripMade, board: Board) -> None:
+    def __init__(self, made: TripMade, board: Board, again: str = "v") -> None:
         self.made = made
         super().__init__(
             f"VERIFY TRIP {made.breaker_id}",
             board,
             lambda now, cells: checks_lines(trip_checks(now, self.made), cells),
-            (("v", "key"), (" brings this back · ", "dim")),
+            ((again, "key"), (" brings this back · ", "dim")),
         )
 
     def update_made(self, made: TripMade) -> None:
@@ -116,7 +128,8 @@ _SIGN_WORDS: Final = (
     "◌ PENDING: a trip that Redis has not confirmed; it halts nothing yet",
     "● good · ■ bad · ? not known: the lights in the header; what is not fresh is never good",
     "STATE is what counts, the strictest of the breaker and those above it; OWN is its own where it differs",
-    "NEXT: the keys that lead on from here · a name with ? is a claim that is not audited yet",
+    "SINCE and BY are of who imposes the STATE · a name with ? is a claim that is not audited yet",
+    "NEXT: the keys that lead on from here; 4r is r on panel 4",
     "All times are UTC; what remains of a deadline is by the servers' clocks",
 )
 
@@ -126,7 +139,9 @@ def help_lines(sections: Sequence[tuple[str, Sequence[tuple[str, str]]]], cells:
     lines: list[Line] = []
     for title, keys in sections:
         lines.append(((title.upper(), "title"),))
-        lines += [((f" {fit(key, 9)}", "key"), (text, "")) for key, text in keys]
+        for key, text in keys:
+            first, *more = wrap(text, cells - 10, 3)
+            lines += [((f" {fit(key, 9)}", "key"), *first), *(((" " * 10, ""), *line) for line in more)]
     lines.append((("SIGNS", "title"),))
     lines += [
         ((f" {STATE_SYMBOL[state]} {fit(state.label, 23)} ", STATE_STYLE[state]), (words, ""))

@@ -9,7 +9,6 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from widgets.choice import Choice
 from widgets.line import Line
 from widgets.line_view import LineView
 
@@ -22,8 +21,6 @@ class VouchItem(LineView, can_focus=True):
         Binding("enter,j,J", "app.focus_next", show=False),
         Binding("k,K", "app.focus_previous", show=False),
     ]
-
-    TYPED_AT: ClassVar[str] = "an item; typing goes to notes: tab"
 
     class Toggled(Message):
         """Answered for, or taken back."""
@@ -48,11 +45,6 @@ class VouchItem(LineView, can_focus=True):
 
     def on_blur(self) -> None:
         self.refresh()
-
-    def on_key(self, event: events.Key) -> None:
-        """Text typed at an item would be lost in silence: say so."""
-        if event.is_printable and event.character and event.key not in ("space", "j", "J", "k", "K"):
-            self.post_message(Choice.TypedAt(self.TYPED_AT))
 
     def action_vouch(self) -> None:
         self.answered = not self.answered

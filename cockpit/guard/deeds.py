@@ -21,7 +21,7 @@ class Phase(Enum):
     DONE = auto()  # halted, or the limit is asked for
     PENDING = auto()  # no store has halted it yet; it is delivered again and again
     FAILED = auto()
-    DROPPED = auto()  # not begun: the reading was too old by then
+    DROPPED = auto()  # not begun: the reading was too old by then, or the lease was gone
 
 
 @dataclass(slots=True)
@@ -68,13 +68,29 @@ def notes_of(firing: Firing, also: tuple[Deed, ...] = ()) -> str:
     rule = firing.rule
     others = ", ".join(each.firing.rule.name for each in also)
     who = f" of {firing.subject}" if firing.subject else ""
-    samples = ", ".join(clean(each.sample_id.lstrip("0") or "0", 40) for each in firing.evidence)
     text = (
         f"Rule {rule.name}{who}: {rule.title}. {firing.value:.6g} {rule.unit}, threshold "
         f"{rule.threshold} {rule.unit}, at {rfc3339(firing.fired_at)}. "
-        f"{f'Also over: {others}. ' if others else ''}Samples: {samples or 'none by name'}"
+        f"{f'Also over: {others}. ' if others else ''}Samples: "
     )
-    return clean(" ".join(text.split()), MAX_NOTES)
+    told = clean(" ".join(text.split()), MAX_NOTES)
+    return clean(f"{told} {_samples(firing, MAX_NOTES - len(told) - 1)}", MAX_NOTES)
+
+
+def _samples(firing: Firing, room: int) -> str:
+    """The newest samples by name, as many as there is room for: part of a name names nothing."""
+    names = [clean(_plain(each.sample_id), 40) for each in firing.evidence]
+    for most in range(len(names), 0, -1):
+        more = f" and {len(names) - most} more" if most < len(names) else ""
+        if len(text := ", ".join(names[:most]) + more) <= room:
+            return text
+    return f"{len(names)}, by name in its record" if names else "none by name"
+
+
+def _plain(sample_id: str) -> str:
+    """Without the zeros that a number is filled up with so that texts sort as numbers. Any other id, such as
+    an order's UUID, is a name: one character less and it names nothing."""
+    return sample_id.lstrip("0") or "0" if sample_id.isdecimal() else sample_id
 
 
 def record_of(deed: Deed) -> FiringRecord:

@@ -6,13 +6,15 @@ from textual import on
 from textual.widgets import Input
 
 from cockpit.screens.panel import Panel
+from widgets.symbols import example
 
 
 class FilterInput(Input):
     """Without a blinking cursor."""
 
     def __init__(self) -> None:
-        super().__init__(placeholder="filter… enter keeps it, esc clears it", id="filter", compact=True)
+        shown = example("filter: enter keeps it, esc clears it")
+        super().__init__(placeholder=shown, id="filter", compact=True)
         self.cursor_blink = False
 
 

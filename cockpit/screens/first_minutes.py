@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widget import Widget
 
 from cockpit.domain.incident_page import IncidentPage
 from cockpit.domain.incident_story import linked
 from cockpit.domain.modes import Mode, mode_of
-from cockpit.domain.playbooks import Act, Playbook
+from cockpit.domain.playbooks import Playbook, Step
 from cockpit.domain.text import clean
 from cockpit.keymap import MINUTES_SCREEN_KEYS
 from cockpit.screens.incidents import change_works, trip_works
@@ -25,7 +25,7 @@ from widgets.line_view import LineView
 from widgets.minutes_entry import Entry
 from widgets.minutes_facts import read_words, title_entries
 from widgets.minutes_page import more_lines, page_entries
-from widgets.minutes_steps import actionable
+from widgets.minutes_steps import step_at
 from widgets.row_list import RowList
 
 if TYPE_CHECKING:
@@ -34,14 +34,11 @@ if TYPE_CHECKING:
 
 
 class FirstMinutesPage(Panel):
-    """Stands on panel 3; `esc` goes back. A digit runs a step of the playbook, each by its own dialog."""
+    """Stands on panel 3; `esc` goes back. Enter on a step of the playbook runs it, each by its own dialog."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(MINUTES_SCREEN_KEYS),
-        *(Binding(str(digit), f"run_step({digit})", show=False) for digit in range(2, 10)),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(MINUTES_SCREEN_KEYS)]
     KEYS = MINUTES_SCREEN_KEYS
-    LEADS = ()
+    LEADS = ()  # its own keys have the footer; the panels' digits work as everywhere
     LIST = "#minutes"
 
     def __init__(self, host: Host, incident_id: str) -> None:
@@ -142,7 +139,7 @@ class FirstMinutesPage(Panel):
             case "incident.trip":
                 return trip_works(self.row, self.selected)
             case "minutes.step":
-                return self.playbook is not None and bool(actionable(self.playbook))
+                return self.step is not None
             case "minutes.playbook":
                 return self.page is not None and len(self.page.offered()) > 1
             case "minutes.details":
@@ -150,13 +147,20 @@ class FirstMinutesPage(Panel):
             case _:
                 return change_works(key, board, self.row)
 
-    def action_run_step(self, digit: int) -> None:
-        steps = actionable(self.playbook) if self.playbook is not None else ()
-        act, named = Act.NONE, ""
-        if digit <= len(steps) and self.playbook is not None:
-            step = steps[digit - 1]
-            act, named = step.action, f"step {digit} of {self.playbook.title}: {step.text}"
-        self.app.run_step(digit, act, clean(named, 200))  # type: ignore[attr-defined]
+    @property
+    def step(self) -> Step | None:
+        """The step under the cursor, where something of it can be run from here."""
+        return step_at(self.playbook, self.rows.key)
+
+    def action_run_step(self) -> None:
+        """The step under the cursor; of any other line all that it says."""
+        step = self.step
+        if step is None or self.playbook is None:
+            self.app.action_details()  # type: ignore[attr-defined]
+            return
+        number = self.playbook.steps.index(step) + 1
+        named = f"step {number} of {self.playbook.title}: {step.text}"
+        self.app.run_step(step.action, clean(named, 200))  # type: ignore[attr-defined]
 
     def action_playbook(self) -> None:
         """The next one: its head comes into view, and it is named."""
@@ -167,6 +171,10 @@ class FirstMinutesPage(Panel):
             offered = self.page.offered()
             words = f"playbook {self._turned % len(offered) + 1} of {len(offered)}: {self.playbook.title}"
             self.app.tell(clean(words, 200))  # type: ignore[attr-defined]
+
+    def chosen_again(self) -> None:
+        """Panel 3 is the list that this page stands on."""
+        self.action_back()
 
     def action_back(self) -> None:
         self.app.leave_minutes()  # type: ignore[attr-defined]

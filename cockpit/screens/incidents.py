@@ -109,7 +109,8 @@ class IncidentPanel(FilteredPanel):
     def board_changed(self, board: Board, cells: int) -> None:
         at, expiry_s = moment(board), board.limits.acknowledgement_expiry_s
         self._take(board)
-        status = status_lines(board, ORDERS[self._order], cells)
+        shown = len(self._keys) if self.filter_text else None
+        status = status_lines(board, ORDERS[self._order], cells, shown)
         self.query_one("#incident-status", LineView).show(status)
         self.query_one("#incident-heading", LineView).show([incident_heading(cells - 1)])
 

@@ -26,6 +26,8 @@ class OrderedPanel(FilteredPanel):
 
     WANTED: ClassVar[str] = "worst first"
     NAME: ClassVar[str] = ""
+    DETAIL_LEAST: ClassVar[int] = 1
+    """Lines below the list that it leaves room for."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -73,7 +75,7 @@ class OrderedPanel(FilteredPanel):
         self.query_one(f"#{self.NAME}-heading", LineView).show([self.heading_line(cells - 1)])
         shown = tuple(key for key in keys if self.wants_row(board, key)) if self.filter_text else keys
         self.rows.rows(shown, lambda key, room: self.row_line(board, key, room))
-        self.bound_list(len(status) + 2, LIST_SHARE)
+        self.bound_list(len(status) + 1 + self.DETAIL_LEAST, LIST_SHARE)
         view = self.query_one(f"#{self.NAME}-detail", LineView)
         view.show(_head(self.detail_lines(board, cells), view.size.height))
 

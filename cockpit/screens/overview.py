@@ -9,14 +9,13 @@ from textual import on
 from textual.binding import BindingType
 from textual.widget import Widget
 
-from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.states import State
+from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, is_switch, scope_of
 from cockpit.domain.text import clean
 from cockpit.keymap import KILL, OVERVIEW_KEYS
 from cockpit.screens.filtering import FilteredPanel
 from widgets.board import Board
 from widgets.columns import heading, unread_line
-from widgets.event_rows import event_lines, events_title
+from widgets.event_rows import event_lines, events_title, without_actor
 from widgets.keys import Key, bindings
 from widgets.line import Line, cut, join
 from widgets.line_view import LineView
@@ -54,7 +53,6 @@ class Overview(FilteredPanel):
     def board_changed(self, board: Board, cells: int) -> None:
         strip = _strip(board, cells)
         self.query_one("#slos-strip", LineView).show(strip)
-        self.query_one("#heading", LineView).show([heading(cells - 1)])
         keys = board.catalogue.ids
         if self.filter_text:
             keys = tuple(key for key in keys if self._wanted(board, key))
@@ -64,6 +62,7 @@ class Overview(FilteredPanel):
         events = self.query_one("#events", LineView)
         events.show(event_lines(board, max(1, events.size.height)))
         self.bound_list(len(strip) + 3 + self.query_one("#detail", LineView).size.height, LIST_SHARE)
+        self._heading()
 
     def extra_keys(self, board: Board) -> Sequence[Key]:
         if board.identity is None:
@@ -115,6 +114,11 @@ class Overview(FilteredPanel):
             return
         lines = [cut(line, cells) for line in _words(board, key)]
         view.show(lines if view.size.height >= 3 else lines[:2])
+
+    @on(RowList.Resized)
+    def _heading(self) -> None:
+        """It says how many rows the list does not show, so that no halt is missed below its last line."""
+        self.query_one("#heading", LineView).show([heading(self.size.width - 1, *self.rows.hidden)])
 
     @on(RowList.Moved)
     def moved(self) -> None:
@@ -233,23 +237,19 @@ def _why(board: Board, row: BreakerRow) -> Line:
 
     if row.readable and (size := size_why(board, row.breaker_id)):
         return ((f" {size}", "limited"),)
-    if row.readable and row.switches and row.own is State.CLOSED and (words := _switch_why(board, row)):
-        return ((f" {words}", ""),)
+    if row.readable and row.halted_by and is_switch(BreakerId(row.halted_by)):
+        from widgets.switch_words import story_words, switch_words
+
+        switch = BreakerId(row.halted_by)
+        return ((f" {switch_words(switch)} {story_words(board, switch)}", ""),)
     words = ": ".join(part for part in (row.reason, row.notes) if part)
+    whose = f" {row.halted_by}" if row.halted_by and row.halted_by != row.breaker_id else ""
     if row.since:
         who = row.actor or "?"
-        return ((f" since {row.since} by {who}", ""), (f" · {words}" if words else "", "dim"))
+        return ((f"{whose} since {row.since} by {who}", ""), (f" · {words}" if words else "", "dim"))
     if row.doubt:
-        return ((f" reads OPEN because: {row.doubt}", "warn"),)
+        return ((f"{whose} reads OPEN because: {row.doubt}", "warn"),)
     return _NOTHING
-
-
-def _switch_why(board: Board, row: BreakerRow) -> str:
-    """Of an instrument that is itself closed: the strictest switch that halts it, since when and why."""
-    from widgets.switch_words import of_symbol, story_words, switch_words
-
-    names = of_symbol(board, row.breaker_id.removeprefix("instrument:"))
-    return f"{switch_words(names[0])} {story_words(board, names[0])}" if names else ""
 
 
 def _next(board: Board, key: str) -> Line:
@@ -264,10 +264,28 @@ def _next(board: Board, key: str) -> Line:
     for step in possible:
         pressed, word = words[step]
         parts.append(((f"{pressed} ", "key"), (f"{word}  ", "")))
+    parts += [] if board.blank else _released(board, key)
     if row_symbol(key):
         parts.append((("m ", "key"), ("mode  ", ""), ("x ", "key"), ("cancel all  ", "")))
     if not possible:
         from widgets.next_steps import steps
 
-        parts.append(((steps(board, key).why_not("trip") or "nothing", "dim"),))
+        why = steps(board, key).why_not("trip") or "nothing"
+        parts.append(((without_actor(why, board.login, key), "dim"),))
     return join(parts, "")
+
+
+def _released(board: Board, key: str) -> list[Line]:
+    """What ends a halt that is not the row's own: another breaker's, or a latch's."""
+    from cockpit.domain.permissions import Permission
+    from widgets.next_steps import lacks, switches_to_release, way_out
+
+    effective = board.effective(key)
+    by = effective.halted_by if effective else None
+    parts: list[Line] = []
+    if by and by != key and not is_switch(by) and not lacks(board, by, Permission.RESET_CIRCUIT):
+        press, _, rest = way_out(board, by).partition(" ")
+        parts.append(((f"{press} ", "key"), (f"{rest}  ", "")))
+    if any(scope_of(name) is Scope.LATCH for name in switches_to_release(board, key)):
+        parts.append((("4 r ", "key"), ("release latch  ", "")))
+    return parts

@@ -137,6 +137,9 @@ class Panel(Screen[None]):
     def entered(self) -> None:
         """Somebody came here from another panel."""
 
+    def chosen_again(self) -> None:
+        """Somebody pressed the panel's digit while it was shown."""
+
     def details(self, board: Board) -> Dialog[str | None] | None:
         """The dialog that shows all of the row under the cursor, where it needs nothing but the board."""
         return None
@@ -169,7 +172,8 @@ class Panel(Screen[None]):
     def _footer(self, board: Board, cells: int) -> Line:
         """The keys that work now, as far as the width reaches; what is refused now is left out where it
         would push out what works."""
-        shown = [key for key in (*self.KEYS, *self.LEADS, *APP_KEYS) if key.footer]
+        here = f"panel('{self.app.current_mode}')" if self.app.screen_stack[0] is self else ""
+        shown = [key for key in (*self.KEYS, *self.LEADS, *APP_KEYS) if key.footer and key.action != here]
         shown = [*self.extra_keys(board), *shown]
         working = [key for key in shown if self.works(key, board)]
         line = self._key_words(shown, working)
@@ -184,8 +188,8 @@ class Panel(Screen[None]):
         spans: list[tuple[str, str]] = []
         for key in keys:
             works = key in working
-            spans.append((f" {shown_key(key, self.host.keys_remapped)}", "key" if works else "dim"))
-            spans.append((f" {key.label} ", "" if works else "dim"))
+            spans.append((f" [{shown_key(key, self.host.keys_remapped)}]", "key" if works else "dim"))
+            spans.append((f" {key.label}", "" if works else "dim"))
         return tuple(spans)
 
     def action_move(self, by: int) -> None:

@@ -67,11 +67,11 @@ class Cockpit:
     async def shows_wide(self, *texts: str) -> None:
         """The same texts stand on a screen of 120×40 too; then it is 80×24 again."""
         await self.pilot.resize_terminal(120, 40)
-        await self.until(lambda: self.app.screen.size.width == 120)
+        await self.until(lambda: self.app.screen.outer_size.width == 120)
         await self.shows(*texts)
         assert all(view.region.right <= 120 for view in self.app.screen.query(LineView))
         await self.pilot.resize_terminal(80, 24)
-        await self.until(lambda: self.app.screen.size.width == 80)
+        await self.until(lambda: self.app.screen.outer_size.width == 80)
 
 
 @contextlib.asynccontextmanager

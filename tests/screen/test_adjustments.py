@@ -18,11 +18,11 @@ from tests.authority.conftest import desk
 from tests.authority.desk import Desk
 from tests.screen.conftest import Cockpit, cockpit
 from tests.screen.samples import write, write_good
+from widgets.approve_dialog import ApproveDialog
 from widgets.end_dialogs import IncludeDialog, LiftDialog
 from widgets.exclude_dialog import ExcludeDialog
 from widgets.half_open_dialog import HalfOpenDialog
 from widgets.halts_due import due
-from widgets.pick_dialogs import ApproveDialog
 from widgets.views import RunView
 
 __all__ = ["desk"]
@@ -112,7 +112,6 @@ async def test_a_safety_admin_breaks_the_glass_with_a_reason(
         await vouch(screen)
         await screen.press("ctrl+s")
         assert "error-budgets fails; override: say why in 20 characters" in screen.top()
-        await screen.press("tab")
         assert focus(screen) == "override"
         await screen.type(WHY)
         for shows in (screen.shows, screen.shows_wide):

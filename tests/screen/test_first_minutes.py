@@ -17,9 +17,11 @@ from cockpit.asking import is_dialog
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.modes import Mode
+from cockpit.domain.playbooks import Act
 from cockpit.domain.states import State
 from cockpit.screens.first_minutes import FirstMinutesPage
 from cockpit.screens.incidents import IncidentPanel
+from cockpit.screens.overview import Overview
 from tests.authority.conftest import desk
 from tests.authority.desk import Desk
 from tests.screen.conftest import Cockpit, cockpit
@@ -104,25 +106,28 @@ async def test_it_answers_the_triage_list_and_ticks_itself(halls: Desk, authorit
         order = ["gateway", "halted", "last SLO", "ack", "recon", "quality", "changes", "class", "next"]
         at = [next(n for n, line in enumerate(lines) if line[2:].startswith(f"{name} ")) for name in order]
         assert at == sorted(at)
-        assert "PLAYBOOK" in whole(screen) and "1 ✗" in whole(screen)
-        await screen.press("1")  # the first step that can be run is to make it one's own
+        assert "PLAYBOOK" in whole(screen) and "✗ Make it yours. [enter: acknowledge]" in whole(screen)
+        page(screen).rows.select("step-own-it")
+        await screen.press("enter")
         dialog = await stands(screen, ChangeDialog)
         dialog.set_focus(dialog.query_one("#notes"))
         await screen.type("mine, I look at the ledger now")
         await screen.press("ctrl+s")
-        await screen.until(lambda: "1 ✓" in whole(screen) and "◐ ACKED" in screen.top())
+        await screen.until(lambda: "✓ Make it yours" in whole(screen) and "◐ ACKED" in screen.top())
         await screen.until(lambda: "acknowledged operator1 · mine, I look at the ledger" in whole(screen))
         page(screen).rows.select("recon-ledger")
         await screen.press("enter")
         await stands(screen, LinesDialog)
         assert "o-17" in screen.top() and "engine 120, ledger 100" in screen.top()
-        await screen.press("escape", "escape")
+        await screen.press("escape", "3")  # digits are panels here too
         assert isinstance(screen.app.screen, IncidentPanel)
+        await screen.press("enter", "1")
+        assert isinstance(screen.app.screen, Overview)
 
 
 async def test_steps_open_their_own_dialogs_filled_in(halls: Desk, authority: Authority) -> None:
-    await write(halls.platform, "ledger invariant broken, split brain", "P0", 60, breaker_id=BTC,
-                classification="reconciliation")  # fmt: skip
+    incident = await write(halls.platform, "ledger invariant broken", "P0", 60, breaker_id=BTC,
+                           classification="reconciliation")  # fmt: skip
     async with cockpit(halls.platform, "admin1") as screen:
         await open_page(screen)
         await screen.press("t")
@@ -130,37 +135,23 @@ async def test_steps_open_their_own_dialogs_filled_in(halls: Desk, authority: Au
         assert trip.target == BTC and trip.query_one("#notes", Input).value.startswith("incident P0 ")
         assert "proposed: by the incident that you look at" in screen.top()
         await screen.press("escape")
-        seen = set()
-        for _ in range(len(page(screen).page.offered())):  # type: ignore[union-attr]
-            text = whole(screen)
-            for digit in "123456789":
-                step = next((row for row in text.splitlines() if row.startswith(f"  {digit} ")), "")
-                if "[CANCEL_ONLY]" in text and _does(text, digit) == "CANCEL_ONLY" and "mode" not in seen:
-                    await screen.press(digit)
-                    mode = await stands(screen, ModeDialog)
-                    assert isinstance(mode, ModeDialog)
-                    assert (mode.symbol, mode._meant) == ("BTC-USD", Mode.CANCEL_ONLY)
-                    seen.add("mode")
-                    await screen.press("escape")
-                elif step and _does(text, digit) == "halt withdrawals" and "withdrawals" not in seen:
-                    await screen.press(digit)
-                    await stands(screen, WithdrawalsDialog)
-                    seen.add("withdrawals")
-                    await screen.press("escape")
-            before = page(screen).playbook
-            await screen.press("p")
-            await screen.until(lambda before=before: page(screen).playbook is not before)  # type: ignore[misc]
-        assert seen == {"mode", "withdrawals"}
-        await screen.press("9")
-        await screen.shows("9: no step of this playbook has that digit")
-
-
-def _does(text: str, digit: str) -> str:
-    """What the step with that digit does, "" where there is none."""
-    after = text.partition(f"\n  {digit} ")[2]
-    step = after.partition("\n  ")[0] if f"\n  {digit} " in text else ""
-    whole_step = after[: after.find(")") + 1] if step else ""
-    return whole_step.partition("[")[2].partition("]")[0] if "[" in whole_step else ""
+        book = page(screen).playbook
+        assert book is not None and book.playbook_id == "ledger-invariant"
+        page(screen).rows.select("step-cancels-only")
+        await screen.press("enter")
+        mode = await stands(screen, ModeDialog)
+        assert isinstance(mode, ModeDialog)
+        assert (mode.symbol, mode._meant) == ("BTC-USD", Mode.CANCEL_ONLY)
+        assert mode.query_one("#ticket", Input).value == incident[:8]
+        await screen.press("escape")
+        page(screen).rows.select("step-stop-withdrawals")
+        await screen.press("enter")
+        halt = await stands(screen, WithdrawalsDialog)
+        assert halt.query_one("#ticket", Input).value == incident[:8]
+        await screen.press("escape")
+        page(screen).rows.select("step-what-changed")  # nothing of it is run from here: all that it says
+        await screen.press("enter")
+        await stands(screen, LinesDialog)
 
 
 async def test_a_run_folder_is_tailed_while_one_looks(halls: Desk, authority: Authority) -> None:
@@ -234,7 +225,7 @@ async def test_what_files_and_notes_say_never_acts(halls: Desk, platform: Platfo
 async def test_another_playbook_comes_into_view_and_a_step_names_itself(
     halls: Desk, authority: Authority
 ) -> None:
-    """At 80×24 the playbook begins below the screen: what `p` and a digit do is said where one looks."""
+    """At 80×24 the playbook begins below the screen: what `p` and enter do is said where one looks."""
     await write(halls.platform, "ledger invariant broken, split brain", "P0", 60, breaker_id=BTC,
                 classification="reconciliation")  # fmt: skip
     async with cockpit(halls.platform, "admin1") as screen:
@@ -247,8 +238,10 @@ async def test_another_playbook_comes_into_view_and_a_step_names_itself(
         await screen.shows("PLAYBOOK", "playbook 2 of ")
         assert any("PLAYBOOK" in line and found.title[:20] in line for line in screen.top().splitlines())
         title = found.title[:20]
-        await screen.press("1")
+        step = next(each for each in found.steps if each.action is not Act.NONE)
+        page(screen).rows.select(f"step-{step.step_id}")
+        await screen.press("enter")
         await screen.until(lambda: is_dialog(screen.app.screen))
-        await screen.shows(f"step 1 of {title}")
+        await screen.shows(f"step {found.steps.index(step) + 1} of {title}")
         for view in screen.app.screen.query("#buttons, #foot"):
             assert view.region.bottom <= 23

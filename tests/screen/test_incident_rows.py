@@ -8,11 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from cockpit.domain.desk import IncidentRow, PageRow, Paging
+from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_story import IncidentList
 from cockpit.domain.incidents import Change
+from cockpit.domain.paging import PageRow, Paging
+from cockpit.domain.playbook_checks import Check
+from cockpit.domain.playbooks import Act, Judged
 from cockpit.domain.reasons import Reason
-from cockpit.domain.triage_facts import Part
+from cockpit.domain.triage_facts import Halt, Part
 from tests.screen.incident_pages import (
     BOOK,
     ID,
@@ -26,6 +29,7 @@ from tests.screen.incident_pages import (
     row,
     run_view,
     runs,
+    step,
     story,
     unread,
 )
@@ -54,7 +58,7 @@ from widgets.incident_rows import (
 from widgets.line import Line, text_of, width
 from widgets.minutes_facts import read_words, title_entries
 from widgets.minutes_page import more_lines, page_entries
-from widgets.minutes_steps import actionable
+from widgets.minutes_steps import step_at
 
 EXPIRY_S = 1_800
 NOTES = "the venue's feed has come back"
@@ -159,9 +163,9 @@ def listed(*rows: IncidentRow, **changes: object) -> Board:
 
 
 def test_the_status_counts_all_and_says_what_is_not_listed_and_old() -> None:
-    seen = listed(row("P0", 480), row("P1", 1, snoozed_until=ago(-60)))
+    seen = listed(row("P0", 480), row("P1", 1))
     text = said(status_lines(seen, "most urgent first", 79))
-    assert "2 open" in text and "1 OVERDUE" in text and "1 snoozed" in text and "STALE" not in text
+    assert "2 open, 1 OVERDUE · 0 acknowledged · 0 ended" in text and "STALE" not in text
     assert seen.incidents is not None
     cut = replace(seen, incidents=replace(seen.incidents, open_count=10_002))
     assert "10,000 more not listed" in said(status_lines(cut, "", 79))
@@ -170,6 +174,20 @@ def test_the_status_counts_all_and_says_what_is_not_listed_and_old() -> None:
     assert "STALE: read 8 s ago" in text and "UNREADABLE now: no answer" in text
     assert "reading…" in said(status_lines(board(), "", 79))
     assert "UNREADABLE: gone" in said(status_lines(replace(board(), incidents_error="gone"), "", 79))
+
+
+def test_each_incident_is_counted_once_and_a_filter_says_how_many_it_lets_through() -> None:
+    asleep = acked(snoozed_until=ago(-60))
+    found = IncidentList(NOW, (row("P1", 1), asleep), (), 1, 1, 0, snoozed_acknowledged=1)
+    seen = replace(board(), incidents=found, incidents_at=100.2)
+    assert "INCIDENTS 1 open · 0 acknowledged · 1 snoozed · 0 ended" in said(status_lines(seen, "", 79))
+    late = replace(found, unresolved=(row("P0", 480, snoozed_until=ago(-60)),), open_count=1, snoozed_open=1)
+    text = said(status_lines(replace(seen, incidents=replace(late, snoozed_acknowledged=0)), "", 79))
+    assert "0 open · 1 acknowledged · 1 snoozed, 1 OVERDUE · 0 ended" in text
+    narrowed = replace(found, unresolved=(asleep,), over_count=8, matching_count=1)
+    text = said(status_lines(replace(seen, incidents=narrowed), "", 79, 1))
+    assert "1 open · 0 acknowledged · 1 snoozed · 8 ended" in text
+    assert "1 of 10 shown" in text and "not listed" not in text
 
 
 def test_the_clock_is_the_databases_and_goes_on_between_readings() -> None:
@@ -223,7 +241,7 @@ def fault(change: Change, incident: IncidentRow | None = None, **draft: str) -> 
 def test_what_a_form_still_needs() -> None:
     assert "20 are needed" in (fault(Change.ACKNOWLEDGE) or "")
     assert fault(Change.ACKNOWLEDGE, notes=NOTES) is None
-    assert "cause have 0" in (fault(Change.RESOLVE) or "")
+    assert "cause has 0" in (fault(Change.RESOLVE) or "")
     assert fault(Change.NOTE, notes=" ") == "write the note"
     assert fault(Change.NOTE, notes="x") is None
     assert "choose one" in (fault(Change.ASSIGN) or "")
@@ -237,6 +255,14 @@ def test_what_a_form_still_needs() -> None:
     assert "200 are kept" in (fault(Change.ACTION, text="x" * 201) or "")
     assert "control" in (fault(Change.ACTION, text="a\x1bb") or "")
     assert "500 are kept" in (fault(Change.NOTE, notes="x" * 501) or "")
+
+
+def test_it_is_given_to_those_who_may_handle_incidents() -> None:
+    roles = {"operator2": ("operator-act",), "admin1": ("safety-admin",), "monitor1": ("monitoring-read",),
+             "automation1": ("automation-role",), "odd": ("root",)}  # fmt: skip
+    seen = replace(board(), desk=desk(roles=roles))
+    found = [each.key for each in FORMS[Change.ASSIGN].options(seen, row())]
+    assert found == [board().login, "admin1", "operator2"]
 
 
 def test_what_is_asked_for() -> None:
@@ -288,12 +314,13 @@ def test_the_triage_list_when_all_is_well() -> None:
     ]
     assert [name for name in order if name in text] == order
     assert [text.index(f" {name}") for name in order] == sorted(text.index(f" {name}") for name in order)
+    assert " ✓ good or done  ✗ needs you  · nothing to do, or not judged  ? not known" in text.splitlines()[0]
     assert "✓ trading, nothing is halted · healthy: ok, feed 0.4 s old · 0 s ago" in text
+    assert "last SLO · no breach is known" in text
     assert "✓ all clean: order 1, position 1, ledger 1 · 20 s ago" in text
     assert "✓ clean: 0 errors, 0 stale warnings · 40 s ago" in text
-    assert "gateway 2.1 deployed by ci" in text and "✗" not in text.split("PLAYBOOK")[0].replace(
-        "class    ✗", ""
-    )
+    assert "gateway 2.1 deployed by ci" in text
+    assert "✗" not in "".join(text.split("PLAYBOOK")[0].splitlines()[1:])
 
 
 def test_the_triage_list_when_nothing_is() -> None:
@@ -309,9 +336,27 @@ def test_the_triage_list_when_nothing_is() -> None:
     assert "? UNREADABLE: a clean data-quality cycle since: no answer" in text
 
 
+def test_a_mark_means_the_same_everywhere() -> None:
+    """Halted is judged by nobody, what was clean long ago is not known to be, and nothing asks for a step
+    that is not needed in every case."""
+    halted = Part(Halt("latch:BTC-USD", None, True, "ok", 0.4, 0), NOW)
+    text = shown(minutes(halt=halted, orders=runs("order", reconciled("order", seconds=900))))
+    assert "gateway  · HALTED: latch:BTC-USD" in text
+    assert "recon    ? all clean: order 1, position 1, ledger 1 · STALE, 15 min old" in text
+    behind = runs("ledger", reconciled("ledger", engine_seq=102))
+    assert "✓ all clean: order 1, position 1, ledger 1 · 2 still in flight" in shown(minutes(ledger=behind))
+    ask = step("ask", check=Check.OBJECTIVES_KEPT, judged=Judged.ASKS)
+    perhaps = step("perhaps", Act.TRIP, Check.HALTED, judged=Judged.IF_NEEDED)
+    book = replace(BOOK, steps=(ask, perhaps))
+    for found, signs in ((minutes(), "··"), (ill(), "✗✓"), (unread(), "??")):
+        lines = [text_of(each.line) for each in page_entries(board(), page(found), book, 79)]
+        steps = [line[4] for line in lines if line[4:].startswith(tuple("✓✗·?")) and " Do " in line]
+        assert "".join(steps) == signs
+
+
 def test_what_could_not_be_read_is_never_good() -> None:  # I25
     text = shown(unread(), story=None, story_fault="no answer", playbooks=(), playbooks_fault="damaged")
-    triage = text.split("PLAYBOOK")[0]
+    triage = "\n".join(text.split("PLAYBOOK")[0].splitlines()[1:])
     assert triage.count("no answer in 3 s") >= 9
     assert "✓" not in triage
     entries = page_entries(board(), page(playbooks=(), playbooks_fault="damaged"), None, 79)
@@ -330,18 +375,26 @@ def test_the_whole_page_says_when_it_is_old() -> None:  # I25
     assert "· STALE, 30 s old" in text
 
 
-def test_steps_tick_themselves_and_have_digits_where_they_can_be_run() -> None:
+def test_steps_tick_themselves_and_say_what_enter_does() -> None:
     text = shown(ill())
     assert "PLAYBOOK Market data is late" in text and "p: 1 more" in text
-    assert "  1 ✗ Do own-it. [acknowledge] (due 03:30:00)" in text
+    assert "    ✗ Do own-it. [enter: acknowledge] (due 03:30:00)" in text
     assert "    · Do evidence. `cockpit incident bundle ID` makes it" in text
-    assert "  2 ✓ Do stop. [trip] (kill switch until 04:12)" in text
+    assert "    ✓ Do stop. [enter: trip] (kill switch until 04:12)" in text
     assert "    · Do by-hand. (The feed is switched at the gateway.)" in text
-    assert [each.step_id for each in actionable(BOOK)] == ["own-it", "stop"]
-    assert "1 ✓ Do own-it." in shown(ill(acked()))
-    assert "2 ? Do stop. [trip] (no answer in 3 s)" in shown(unread())
+    assert "✓ Do own-it." in shown(ill(acked()))
+    assert "? Do stop. [enter: trip] (no answer in 3 s)" in shown(unread())
     turned = page_entries(board(), page(), OTHER, 79)
     assert "Anything else · p: 1 more · chosen by hand" in said([each.line for each in turned])
+
+
+def test_enter_runs_the_step_whichever_of_its_lines_the_cursor_is_on() -> None:
+    entries = page_entries(board(), page(ill()), BOOK, 24)
+    keys = [entry.key for entry in entries if entry.key.startswith("step-stop")]
+    assert len(keys) > 1 and {step_at(BOOK, key) for key in keys} == {BOOK.steps[2]}
+    for key in ("step-evidence", "step-by-hand", "step-gone", "phase-now", "ack", None):
+        assert step_at(BOOK, key) is None
+    assert step_at(None, "step-stop") is None
 
 
 def test_who_was_told_the_items_and_the_timeline() -> None:

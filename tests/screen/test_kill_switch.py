@@ -14,7 +14,7 @@ from backends.signing import sign_command
 from cockpit.cli.killing import journal_of
 from cockpit.domain.breakers import GLOBAL, Scope, switch_of
 from cockpit.domain.commands import Command, Kind
-from cockpit.domain.desk import AuditRow, KillRow, KillStepRow, Paging
+from cockpit.domain.desk import AuditRow, KillRow, KillStepRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.kill import (
     KILL_TARGET,
@@ -27,7 +27,9 @@ from cockpit.domain.kill import (
     StepState,
     Tripped,
 )
+from cockpit.domain.paging import Paging
 from cockpit.domain.states import State
+from cockpit.domain.trading import OrderFacts
 from tests.authority.desk import NOTES
 from tests.kill.ground import Ground, ground_on, rest
 from tests.screen.conftest import Cockpit, cockpit
@@ -38,6 +40,7 @@ from tests.screen.test_rows import board as some_board
 from tests.screen.test_stores_down import without
 from tests.screen.test_text_from_outside import HOSTILE
 from tests.trading_platform import Platform
+from widgets.approve_dialog import ApproveDialog
 from widgets.banner import banner
 from widgets.event_rows import audit_line
 from widgets.header import header
@@ -47,7 +50,8 @@ from widgets.kill_words import report_lines, row_lines
 from widgets.left_behind import left_behind
 from widgets.line import text_of, width
 from widgets.mode_dialog import ModeDialog
-from widgets.pick_dialogs import ApproveDialog
+from widgets.outcome_words import by_keys
+from widgets.switch_dialogs import CancelAllDialog
 from widgets.views import AskDialog
 
 WHY = "the venue fills at prices that no market has"
@@ -113,7 +117,7 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> No
             await shows("1 trips global", "enforce it: plant", "open orders", "4 positions, exposure")
         await screen.press("ctrl+s")
         assert "not yet: notes have 0 characters" in screen.top()
-        await screen.press("tab")
+        assert focus(screen) == "notes"
         await screen.type(WHY)
         await screen.press("ctrl+s")
         assert "not yet: type KILL to confirm" in screen.top()
@@ -301,6 +305,54 @@ def test_what_was_reported_flat_is_told_as_a_report() -> None:  # I15, I25
     later = kill_row(("verify", "flat"), ("verify", "residual"))
     said = "\n".join(text_of(each) for each in row_lines(shown, later, 78))
     assert "NOT FLAT as far as was reported" in said
+
+
+def test_what_was_confirmed_keeps_its_time_when_somebody_goes_on() -> None:
+    shown = replace(some_board(), desk=replace(some_desk(), monotonic=100.2))
+
+    def told(step: str, outcome: str, line: str, seconds: int, login: str = "admin1") -> KillStepRow:
+        at = NOW.replace(hour=15, minute=40, second=34) + timedelta(seconds=seconds)
+        return KillStepRow(step, outcome, {"line": line, "round": 1}, login, at)
+
+    steps = (
+        told("trip", "done", "epoch 4", 0),
+        told("cancel", "done", "no open orders", 1),
+        told("verify", "residual", "1 left", 2),
+        told("trip", "done", "epoch 4", 40, "admin2"),
+        told("cancel", "waiting", "not confirmed", 40, "admin2"),
+        told("cancel", "done", "no open orders", 41, "admin2"),
+        told("verify", "flat", "none", 42, "admin2"),
+    )
+    row = replace(kill_row(), steps=steps)
+    lines = [text_of(each) for each in row_lines(shown, row, 100)]
+
+    def line(number: int) -> str:
+        return next(each for each in lines if each[2:3] == str(number))
+
+    assert line(1).endswith("epoch 4 · 15:40:34 by admin1, again 15:41 by admin2")
+    assert "15:40:35 by admin1, again 15:41" in line(3)
+    assert line(5).endswith("15:41:16 by admin2")
+    tripped_anew = (*steps, told("trip", "done", "epoch 5", 60, "admin2"))
+    said = [text_of(each) for each in row_lines(shown, replace(row, steps=tripped_anew), 100)]
+    assert any("epoch 5 · 15:41:34 by admin2" in each and "again" not in each for each in said)
+
+
+def test_the_screen_names_its_keys_and_no_commands() -> None:
+    asked = f"Awaits a second person: `cockpit approve {uuid4()}` by another safety-admin."
+    assert by_keys(asked) == "Awaits a second person: A approves, on the screen of another safety-admin."
+    due = f"A safety-admin reviews it with `cockpit kill-switch review {uuid4()} --notes … --yes`, and"
+    assert by_keys(due) == "A safety-admin reviews it with ctrl+k, and"
+
+
+def test_the_dialog_says_where_there_is_nothing_to_cancel() -> None:
+    orders = tuple(
+        OrderFacts(symbol, None, number, Decimal(number), None, 0, 0, None)
+        for symbol, number in (("BTC-USD", 2), ("ETH-USD", 0))
+    )
+    shown = replace(some_board(), desk=replace(some_desk(), orders=orders, monotonic=100.2))
+    for symbol, said in (("BTC-USD", "cancels 2 resting orders of BTC-USD"), ("ETH-USD", "none of ETH-USD")):
+        first = CancelAllDialog(symbol, shown).lines(shown)[0]
+        assert said in text_of(first)
 
 
 @pytest.mark.parametrize("cells", [80, 120])

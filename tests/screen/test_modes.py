@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from cockpit.demo.faults import Faults
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Scope, switch_of
 from cockpit.domain.documents import Document, Epoch, Reading, effective
 from cockpit.domain.modes import Mode
@@ -68,9 +69,11 @@ async def test_a_tightening_is_set_at_once_and_loosened_step_by_step(ground: Gro
         await screen.shows("operator-act", "● ALL TRADING")
         await open_mode(screen)
         assert focus(screen) == "modes"
-        await screen.press("ctrl+s")
+        await screen.press("tab", "ctrl+s")
         assert "not yet: NORMAL is its mode now" in screen.top()
-        await screen.press("j", "j", "j", "enter")
+        assert focus(screen) == "modes"
+        await screen.press("4")
+        assert focus(screen) == "ticket"
         for shows in (screen.shows, screen.shows_wide):
             await shows("HARD_HALT traps resting orders", "resting order")
         await fill(screen)
@@ -125,6 +128,7 @@ async def test_withdrawals_are_halted_and_resumed_by_safety_admins_only(ground: 
 
 async def test_cancel_all_asks_first_and_shows_what_the_venue_says(ground: Ground) -> None:
     await ground.load()
+    ground.plant.venue.set_faults(Faults(closed_market=1))  # what rests does not fill meanwhile
     order = rest(ground, "BTC-USD", next(iter(ground.plant.venue.resting.values())).side)
     async with cockpit(ground.platform, "operator1") as screen:
         await screen.shows("operator-act", "● ALL TRADING")
@@ -133,7 +137,7 @@ async def test_cancel_all_asks_first_and_shows_what_the_venue_says(ground: Groun
         screen.app.screen.rows.select(BTC)
         await screen.press("ctrl+l", "x")  # a key with ctrl ends what was refused
         await screen.until(lambda: isinstance(screen.app.screen, CancelAllDialog))
-        await screen.shows("of BTC-USD at the venue", "[▸Cancel ]")
+        await screen.shows("of BTC-USD at the venue", "[▸Back ]")
         assert order in ground.plant.venue.resting
         await screen.press("tab")
         await fill(screen)
@@ -203,7 +207,8 @@ def test_the_matrix_lines_up_and_says_yes_and_no() -> None:
         kinds = {
             kind.value.partition("_")[0]: kind in mode.allows for kind in type(next(iter(Mode.NORMAL.allows)))
         }
+        yes = {name: "by" if mode is Mode.NORMAL and name != "cancel" else "yes" for name in kinds}
         assert cells == {
-            **{name: "yes" if kinds[name] else "no" for name in kinds},
+            **{name: yes[name] if kinds[name] else "no" for name in kinds},
             "fills": "yes" if mode.fills else "no",
         }

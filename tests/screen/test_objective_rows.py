@@ -361,14 +361,15 @@ def override(hours: float = 2, breaker_id: str = "global", **changes: object) ->
 
 def test_an_unresolved_override_stands_in_the_status_line() -> None:
     def told(*incidents: IncidentRow) -> str:
-        shell = SimpleNamespace(board=board(snapshot(), desk(incidents=incidents)))
+        shown = board(snapshot(), desk(incidents=incidents))
+        shell = SimpleNamespace(board=shown, screen_stack=(), keys_remapped={})
         return text_of(Showing.standing_line(shell))  # type: ignore[arg-type]
 
-    assert told(override()) == " 1 unresolved override(s) (P1) · a acknowledges"
-    assert told(override(status="acknowledged")) == " 1 unresolved override(s) (P1)"
+    assert told(override()) == " 1 unresolved override (P1) · a acknowledges"
+    assert told(override(status="acknowledged")) == " 1 unresolved override (P1)"
     assert told(override(status="resolved")) == " "
     both = told(override(), override(severity="P0", source="monitor"))
-    assert both == " 1 unacknowledged critical incident(s) · 1 unresolved override(s) (P1) · a acknowledges"
+    assert both == " 1 unacknowledged critical incident · 1 unresolved override (P1) · a acknowledges"
 
 
 @BOTH

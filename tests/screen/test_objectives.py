@@ -198,7 +198,11 @@ async def test_the_keys_stay_on_a_small_screen_whatever_the_banner_says(platform
     await write_good(platform, "order_success")
     await write(platform, "order_success", 0, 1_000)
     async with cockpit(platform) as screen:
-        await screen.shows("HALT DUE", "NOTHING CAN RESUME", "NOTHING TRIPS BY ITSELF")
+        await screen.shows("HALT DUE", "NOTHING CAN RESUME", "NOTHING TRIPS BY ITSELF", "BREAKER · ↓")
+        rows = screen.app.screen.rows
+        await screen.shows(f"↓{len(many.ids) - rows.size.height} more")
+        await screen.press("end")
+        await screen.shows("BREAKER · ↑")
         for panel_key in ("1", "2", "6"):
             await screen.press(panel_key)
             keys = screen.app.screen.query_one("#keys")

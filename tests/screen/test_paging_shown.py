@@ -9,7 +9,7 @@ import pytest
 
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import EXECUTION
-from cockpit.domain.desk import PageRow, Paging, TripPage
+from cockpit.domain.paging import PageRow, Paging, TripPage
 from cockpit.domain.states import State
 from tests.authority.conftest import desk
 from tests.authority.desk import BTC, Desk
@@ -154,8 +154,8 @@ def test_a_dead_pager_and_failed_pages_are_said(cells: int) -> None:
     def said(state: Paging) -> str:
         return "\n".join(map(text_of, banner(board(state), cells)))
 
-    assert "NOBODY IS PAGED: pager silent for 1 min · 2 page(s) wait" in said(DEAD)
-    assert "NOBODY IS PAGED: no pager has ever run here · 2 page(s) wait" in said(NEVER)
+    assert "NOBODY IS PAGED: pager silent for 1 min · 2 pages wait" in said(DEAD)
+    assert "NOBODY IS PAGED: no pager has ever run here · 2 pages wait" in said(NEVER)
     assert (
         "PAGE" not in said(LIVES)
         and "PAGE" not in said(OFF)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from cockpit.authority.service import Authority
+from cockpit.screens.audit import AuditPanel
 from cockpit.screens.incidents import IncidentPanel
 from cockpit.screens.overview import Overview
 from tests.authority.conftest import desk
@@ -48,3 +49,25 @@ async def test_a_pause_ends_what_was_refused(desk: Desk) -> None:
         await screen.until(lambda: time.monotonic() > paused_until)
         await screen.press("t")
         await stands(screen, TripDialog)
+
+
+async def test_a_refusal_goes_with_the_next_key_and_a_dead_key_says_so(desk: Desk) -> None:
+    """`v` and `a` work where a panel has no other use for them; what is typed on after a dead key is its."""
+    async with cockpit(desk.platform, "admin1") as screen:
+        await screen.until(lambda: screen.app.board.identity is not None)
+        await screen.press("m")
+        await screen.shows("mode: put the cursor on an instrument")
+        await screen.press("down")
+        assert "put the cursor" not in screen.text()
+        for key, digits in (("v", "2346"), ("a", "2456")):
+            said = (
+                "no trip was made from this screen yet" if key == "v" else "acknowledge: no incident is open"
+            )
+            for digit in digits:
+                await screen.press("ctrl+l", digit)
+                assert said not in screen.text()
+                await screen.press(key)
+                await screen.shows(said)
+        await screen.burst("ctrl+l", "5", "n", *"the trip", "2")
+        await screen.shows("not taken: the trip2 · n is no key of this panel; ? lists them")
+        assert isinstance(screen.app.screen, AuditPanel)

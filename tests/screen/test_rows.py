@@ -21,7 +21,8 @@ from cockpit.domain.snapshots import BreakerSnapshot, StreamEvent
 from cockpit.domain.states import State
 from cockpit.keymap import ALL, remapping_faults
 from widgets.banner import banner
-from widgets.board import Board, PendingTrip
+from widgets.board import Board
+from widgets.board_entries import PendingTrip
 from widgets.breaker_rows import breaker_row, row_line
 from widgets.event_rows import audit_line, event_lines
 from widgets.header import header
