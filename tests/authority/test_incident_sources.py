@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -98,6 +98,84 @@ async def test_the_first_half_of_a_loosening_has_no_incident(desk: Desk, stricte
     async with desk.platform.connection() as owner:
         rows = await owner.fetch("SELECT breaker_id FROM incidents ORDER BY opened_at")
     assert [row["breaker_id"] for row in rows] == [f"{stricter}:ETH-USD", "cancel_only:BTC-USD"]
+
+
+async def write(desk: Desk, severity: str, status: str, breaker_id: str | None = None, **columns: Any) -> str:
+    fields: dict[str, Any] = {"title": "bars are late", "severity": severity, "status": status, **columns}
+    names = ", ".join(("breaker_id", *fields))
+    values = ", ".join(f"${index}" for index in range(1, len(fields) + 2))
+    async with desk.platform.connection() as owner:
+        return str(
+            await owner.fetchval(
+                f"INSERT INTO incidents ({names}) VALUES ({values}) RETURNING incident_id",
+                breaker_id,
+                *fields.values(),
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "status", "linked", "becomes"),
+    [
+        (BTC, "P2", "open", BTC, ("P2", "open")),
+        (BTC, "P1", "acknowledged", BTC, ("P1", "acknowledged")),
+        (BTC, "P3", "acknowledged", BTC, ("P2", "open")),  # the new cause is graver: an alarm anew
+        (GLOBAL, "P2", "open", GLOBAL, ("P1", "open")),
+        ("hard_halt:BTC-USD", "P2", "open", BTC, ("P2", "open")),
+        ("hard_halt:BTC-USD", "P2", "open", "soft_halt:BTC-USD", ("P2", "open")),
+        ("hard_halt:BTC-USD", "P2", "open", "soft_halt:ETH-USD", None),
+        (BTC, "P2", "open", "component:execution", None),
+        (BTC, "P1", "resolved", BTC, None),
+        (BTC, "P1", "merged", BTC, None),
+    ],
+)
+async def test_a_persons_trip_belongs_to_the_incident_that_is_under_way(
+    desk: Desk, name: str, severity: str, status: str, linked: str, becomes: tuple[str, str] | None
+) -> None:
+    known = await write(desk, severity, status, linked)
+    event_id = await trip(desk, name, "admin1", None)
+    entry = await desk.audited(event_id, "CIRCUIT_BREAKER_TRIP")
+    async with desk.platform.connection() as owner:
+        count = await owner.fetchval("SELECT count(*) FROM incidents")
+    assert count == (1 if becomes else 2)
+    row, events, pages = await incident(desk, "incident_id = $1", known)
+    if becomes is None:
+        assert ((row["severity"], row["status"]), events) == ((severity, status), [])
+        return
+    raised = becomes[0] != severity
+    assert (row["severity"], row["status"]) == becomes
+    assert [event["kind"] for event in events] == ["tripped", *["escalated"] * raised]
+    assert (events[0]["actor"], events[0]["audit_seq"]) == ("admin1", entry["seq"])
+    assert event_id in events[0]["details"]
+    assert [(page["event"], page["severity"]) for page in pages] == [("trigger", becomes[0])] * raised
+    found = (await (await desk.store("monitor1")).snapshot(1)).trip_pages
+    assert [(page.event_id, page.incident_id, page.joined) for page in found] == [(event_id, known, True)]
+
+
+async def test_a_trip_for_an_incident_that_it_names_is_told_there(desk: Desk) -> None:
+    """By its ticket, as a step of the page has it; a snooze was about what was known before."""
+    known = await write(desk, "P1", "open", None, snoozed_until=datetime.now(UTC) + timedelta(hours=1))
+    await trip(desk, "withdrawals", "admin1", known[:8])
+    row, events, _ = await incident(desk, "incident_id = $1", known)
+    assert ([event["kind"] for event in events], row["snoozed_until"]) == (["tripped"], None)
+    await trip(desk, "withdrawals", "admin1", "OPS-8")
+    async with desk.platform.connection() as owner:
+        assert await owner.fetchval("SELECT count(*) FROM incidents") == 2
+
+
+async def test_neither_a_kill_switch_nor_a_review_that_is_owed_is_joined(desk: Desk) -> None:
+    """Nor an incident that somebody holds at that moment: nobody waits for it, and none is lost."""
+    await write(desk, "P0", "open", GLOBAL)
+    await trip(desk, GLOBAL, "admin1", "kill-switch")
+    await write(desk, "P1", "open", BTC, source="override")
+    await trip(desk, BTC, "operator1", None)
+    held = await write(desk, "P0", "open", "instrument:ETH-USD")
+    async with desk.platform.connection() as owner:
+        async with owner.transaction():
+            await owner.execute("SELECT FROM incidents WHERE incident_id = $1 FOR NO KEY UPDATE", held)
+            await trip(desk, "instrument:ETH-USD", "operator1", None)
+        rows = await owner.fetch("SELECT source FROM incidents ORDER BY opened_at")
+    assert [row["source"] for row in rows] == ["manual", "kill", "override", "trip", "manual", "trip"]
 
 
 async def test_strangers_trips_are_one_incident_and_one_page(desk: Desk) -> None:

@@ -204,9 +204,7 @@ async def test_a_flood_is_one_incident_and_trips_go_on(desk: Desk, runs: Path) -
         all_of_it = "source = 'run-flood' AND severity = 'P0' AND title LIKE $$%: {}. %$$"
         (flood,) = await count(desk, 1, all_of_it.format(1_000 - OF_RUN))
         assert len(await rows(desk, "source = 'run'")) == OF_RUN
-        begin = time.monotonic()
         await desk.trip(BTC)
-        assert time.monotonic() - begin < 3
         (raised,) = [each for each in await story(desk, flood["incident_id"]) if each["kind"] == "escalated"]
         assert "the gravest: title of i700 (P0), " in raised["notes"] and raised["audit_seq"]
         assert await pages(desk, flood["incident_id"]) == ["P2", "P0"]

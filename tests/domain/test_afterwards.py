@@ -19,8 +19,6 @@ from cockpit.domain.desk import (
     IncidentRow,
     KillRow,
     KillStepRow,
-    PageRow,
-    Paging,
     RequestRow,
     SizeLimit,
 )
@@ -35,6 +33,7 @@ from cockpit.domain.incident_story import (
     StoryEvent,
     StoryPage,
 )
+from cockpit.domain.paging import PageRow, Paging
 from cockpit.domain.postmortem import draft, plain
 from cockpit.domain.snapshots import BreakerSnapshot
 from cockpit.domain.states import State

@@ -15,6 +15,7 @@ from cockpit.domain.breakers import (
     InvalidBreakerId,
     Scope,
     UnknownBreaker,
+    UnknownInstrument,
     parse_breaker_id,
     scope_of,
 )
@@ -101,3 +102,31 @@ def test_every_breaker_descends_from_global(
         assert catalogue.ancestors(name)[-1] == GLOBAL
         assert all(name in catalogue.descendants(above) for above in catalogue.ancestors(name))
     assert len(set(catalogue.ids)) == len(catalogue.ids) == len(catalogue)
+
+
+MANY = Catalogue.build(["execution"], [f"S{n:02}-USD" for n in range(12)], [])
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "symbol", "said"),
+    [
+        (Catalogue.build(["execution"], ["BTC-USD", "ETH-USD"], []), "BTC", "'BTC'; did you mean BTC-USD?"),
+        (Catalogue.build(["execution"], ["BTC-USD", "ETH-USD"], []), "EHT-USD", "did you mean ETH-USD"),
+        (Catalogue.build(["execution"], ["BTC-USD"], []), "ZZZ", "the catalogue has BTC-USD"),
+        (Catalogue.build(["execution"], [], []), "BTC-USD", "the catalogue has none"),
+        (MANY, "ZZZ", "S00-USD"),
+        (MANY, "ZZZ", " more"),
+        (MANY, "\x1b[31m", "there is no instrument"),
+    ],
+)
+def test_an_instrument_that_is_none_is_answered_with_those_there_are(
+    catalogue: Catalogue, symbol: str, said: str
+) -> None:
+    with pytest.raises(UnknownInstrument, match=r"^symbol: ") as refused:
+        catalogue.instrument(symbol)
+    assert said in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+
+
+def test_an_instrument_s_breaker() -> None:
+    assert MANY.instrument("S03-USD") == "instrument:S03-USD"

@@ -8,11 +8,12 @@ import pytest
 
 from cockpit.domain.audit import EMPTY
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.desk import OPEN_STATUSES, DeskSnapshot, IncidentRow, PositionRow, RequestRow, RunRow
+from cockpit.domain.desk import OPEN_STATUSES, DeskSnapshot, IncidentRow, RequestRow, RunRow
 from cockpit.domain.documents import Epoch
 from cockpit.domain.facts import Severity, bad, ok, warn, worst
 from cockpit.domain.probes import ProbeName, ProbeResult, ProbeRun
 from cockpit.domain.refusals import Code, StoreCannotWrite, StoreUnreachable
+from cockpit.domain.trading import PositionRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = Epoch("a" * 40, 2)

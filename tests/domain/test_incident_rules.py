@@ -15,7 +15,6 @@ from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_requests import Verb
 from cockpit.domain.incident_rules import (
     CHANGES,
-    PARTICIPLES,
     acknowledgement_ends,
     escalate_fault,
     freed_key,
@@ -32,9 +31,15 @@ from cockpit.domain.incident_story import (
     overdue,
     snoozed,
 )
-from cockpit.domain.incidents import Change, Severity, Status
+from cockpit.domain.incidents import PARTICIPLES, Change, Severity, Status
 from cockpit.domain.recovery import BRANCH, Linked, needs
-from cockpit.domain.trip_incidents import stricter_switches, trip_severity, trip_title
+from cockpit.domain.trip_incidents import (
+    named_incident,
+    same_matter,
+    stricter_switches,
+    trip_severity,
+    trip_title,
+)
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
@@ -227,6 +232,7 @@ def test_a_row_says_how_it_stands() -> None:
     assert not snoozed(row(), NOW)
     assert linked(row(breaker_id="a", breakers=("b", "a", "b"))) == ("a", "b") and linked(row()) == ()
     found = IncidentList(NOW, (late, row()), (), 3, 1, 9)
+    assert (found.unresolved_count, found.total) == (4, 13)
     assert (found.unresolved_count, found.hidden, found.overdue) == (4, 2, (late,))
 
 
@@ -249,3 +255,28 @@ def test_what_halts_everybody_pages() -> None:
 def test_beside_which_switches_a_cancel_only_loosens() -> None:
     assert stricter_switches(BreakerId("cancel_only:X")) == ("soft_halt:X", "hard_halt:X")
     assert stricter_switches(BreakerId("hard_halt:X")) == stricter_switches(GLOBAL) == ()
+
+
+def test_what_an_incident_is_linked_to_that_a_trip_belongs_to() -> None:
+    assert same_matter(BreakerId("instrument:BTC-USD")) == ("instrument:BTC-USD",)
+    assert same_matter(BreakerId("withdrawals")) == ("withdrawals",)
+    assert set(same_matter(BreakerId("soft_halt:BTC-USD"))) == {
+        "instrument:BTC-USD",
+        *(f"{scope}:BTC-USD" for scope in ("cancel_only", "soft_halt", "hard_halt", "latch")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("notes", "ticket", "found"),
+    [
+        ("incident P1 1a2b3c4d: bars are late", "", "1a2b3c4d"),
+        ("as incident 1a2b3c4d says", "OPS-8", "1a2b3c4d"),
+        ("incident P1 1a2b3c4d", "99999999", "99999999"),
+        ("", "1a2b3c4d-0000-4000-8000-00000000000f", "1a2b3c4d-0000-4000-8000-00000000000f"),
+        ("incident P1 1a2b3c4dx", "1A2B3C4D", ""),
+        ("the incident of last night", "OPS-8", ""),
+        ("", "%", ""),
+    ],
+)
+def test_which_incident_a_trip_names(notes: str, ticket: str, found: str) -> None:
+    assert named_incident(notes, ticket) == found

@@ -36,6 +36,7 @@ from cockpit.domain.kill_records import (
     finished,
     parse_kill_id,
     parse_step,
+    standing,
     step_of,
 )
 
@@ -347,6 +348,33 @@ def test_long_answers_are_written_down_in_part() -> None:
     read = details_of(Read(1, (ORDER,), (HELD, ZERO)))
     assert (read["orders_in_all"], read["positions"]) == (1, {"ETH-USD": "-1.5"})
     assert details_of(Read(1, None, None, "x"))["orders"] is None
+
+
+def test_no_answer_of_a_venue_is_too_long_to_be_recorded() -> None:
+    """A record has 16 KiB; what does not fit is counted."""
+    long = {f"{n:0>36}": "\N{CJK UNIFIED IDEOGRAPH-4E00}" * 300 for n in range(100)}
+    acted = details_of(Acted(Step.CANCEL, 1, True, long))
+    orders = (OpenOrder("\N{SNOWMAN}" * 500, "BTC-USD", "buy", Decimal(1)),) * 100
+    read = details_of(Read(1, orders, ()))
+    for details in (acted, read):
+        assert len(json.dumps(details, ensure_ascii=False).encode()) < 8_000
+    assert acted["refused"] and acted["refused_in_all"] == 100
+    assert read["orders"] and read["orders_in_all"] == 100
+
+
+def test_what_stands_was_confirmed_the_first_time() -> None:
+    """Going on reports it anew, and before that that it waits; another epoch is another confirmation."""
+
+    def report(outcome: str, counter: int = 1, step: str = "trip") -> Any:
+        return type("Row", (), {"step": step, "outcome": outcome, "details": {"counter": counter}})()
+
+    earlier, first, waits, again = report("done"), report("done", 2), report("waiting", 2), report("done", 2)
+    other = report("done", 2, "verify")
+    assert standing([], Step.TRIP) is None
+    assert standing([other], Step.TRIP) is None
+    assert standing([first], Step.TRIP) == (first, first)
+    assert standing([earlier, first, other, waits, again], Step.TRIP) == (first, again)
+    assert standing([earlier, report("residual", 2), again], Step.TRIP) == (again, again)
 
 
 def test_finished_by_its_newest_verification() -> None:

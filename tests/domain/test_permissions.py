@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cockpit.domain.breakers import BreakerId
-from cockpit.domain.permissions import Grant, Identity, Permission, Role, denial, permitted
+from cockpit.domain.permissions import (
+    Grant,
+    Identity,
+    Permission,
+    Role,
+    denial,
+    handles_incidents,
+    permitted,
+)
 from cockpit.domain.refusals import Code, Refusal, Refused
 
 BREAKERS = ["global", "component:execution", "component:risk", "instrument:BTC-USD", "strategy:momentum"]
@@ -80,6 +88,7 @@ def test_every_refusal_has_an_exit_code_that_is_not_success(code: Code) -> None:
         "revoked": 3,
         "bad-signature": 3,
         "malformed": 2,
+        "unknown": 2,
         "store-unreachable": 5,
         "audit-broken": 6,
     }
@@ -87,3 +96,17 @@ def test_every_refusal_has_an_exit_code_that_is_not_success(code: Code) -> None:
     assert Refused(code, "No.", "Wait.").refusal.message == "No."
     assert str(Refused(code, "No.", "Wait.")) == "No. Wait."
     assert str(Refused(code, "No.")) == "No."
+
+
+@pytest.mark.parametrize(
+    ("roles", "may"),
+    [
+        (("safety-admin",), True),
+        (("monitoring-read", "operator-act"), True),
+        (("monitoring-read",), False),
+        (("automation-role", "no such role"), False),
+        ((), False),
+    ],
+)
+def test_who_may_have_an_incident_given_to_them(roles: tuple[str, ...], may: bool) -> None:
+    assert handles_incidents(roles) is may

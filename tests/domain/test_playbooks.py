@@ -11,7 +11,19 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.incidents import Severity
 from cockpit.domain.playbook_checks import Check, checked
 from cockpit.domain.playbook_parsing import BadPlaybook, parse_playbook
-from cockpit.domain.playbooks import MODES, Act, Fits, Phase, Playbook, Step, choose, progress
+from cockpit.domain.playbooks import (
+    MODES,
+    Act,
+    Fits,
+    Judged,
+    Phase,
+    Playbook,
+    Sign,
+    Step,
+    Ticked,
+    choose,
+    progress,
+)
 from cockpit.domain.recovery import Need
 from cockpit.domain.triage import FirstMinutes
 from cockpit.domain.triage_facts import Acknowledgement, Halts, Part, Quality
@@ -156,6 +168,20 @@ def test_progress_of_a_playbook() -> None:
     assert set(MODES) == {Act.CANCEL_ONLY, Act.SOFT_HALT, Act.HARD_HALT}
 
 
+@pytest.mark.parametrize(
+    ("judged", "signs"),
+    [
+        (Judged.DONE, (Sign.GOOD, Sign.NEEDS, Sign.UNKNOWN)),
+        (Judged.ASKS, (Sign.NOTHING, Sign.NEEDS, Sign.UNKNOWN)),
+        (Judged.IF_NEEDED, (Sign.GOOD, Sign.NOTHING, Sign.UNKNOWN)),
+    ],
+)
+def test_what_a_step_needs(judged: Judged, signs: tuple[Sign, ...]) -> None:
+    step = Step("a", Phase.NOW, "do", Act.TRIP, Check.HALTED, judged=judged)
+    assert tuple(Ticked(step, done, "").sign for done in (True, False, None)) == signs
+    assert Ticked(Step("a", Phase.NOW, "do"), None, "").sign is Sign.NOTHING
+
+
 def book(name: str, severity: Severity = Severity.P1, steps: Any = (), **fits: Any) -> Playbook:
     return Playbook(name, name, "a test", severity, Fits(**fits), steps)
 
@@ -221,6 +247,17 @@ def test_a_good_one() -> None:
     assert parse_playbook({key: value for key, value in GOOD.items() if key != "fits"}).fits == Fits()
 
 
+def test_steps_stand_by_their_phases() -> None:
+    later = {"id": "c", "phase": "now", "text": "At once.", "check": "halted", "judged": "if-needed"}
+    found = parse_playbook({**GOOD, "step": [*GOOD["step"], later]})
+    assert [(step.step_id, step.phase) for step in found.steps] == [
+        ("a", Phase.NOW),
+        ("c", Phase.NOW),
+        ("b", Phase.RECOVER),
+    ]
+    assert [step.judged for step in found.steps] == [Judged.DONE, Judged.IF_NEEDED, Judged.DONE]
+
+
 BAD: list[tuple[tuple[Any, ...], Any, int, str]] = [
     (("id",), "Feed 1", 0, "playbook: id: write a-z"),
     (("id",), None, 0, "playbook: id: missing"),
@@ -245,6 +282,7 @@ BAD: list[tuple[tuple[Any, ...], Any, int, str]] = [
     (("step", 1, "phase"), "later", 2, "step 2: phase: not one of now"),
     (("step", 0, "action"), "rm", 1, "step 1: action: not one of trip"),
     (("step", 0, "check"), "maybe", 1, "step 1: check: not one of"),
+    (("step", 0, "judged"), "maybe", 1, "step 1: judged: not one of done, asks, if-needed"),
     (("step", 0, "text"), "x" * 401, 1, "step 1: text"),
     (("step", 0, "run"), "x", 1, "step 1: run: no such field"),
     (("step", 1, "by_hand"), 7, 2, "step 2: by_hand"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockpit.domain.reasons import BadReason, Reason, parse_reason
-from cockpit.domain.text import BadNotes, clean, clean_lines, justification
+from cockpit.domain.text import BadNotes, clean, clean_lines, justification, many
 
 
 @given(st.text(max_size=200))
@@ -39,7 +39,7 @@ def test_combining_marks_cannot_pile_up() -> None:
 def test_notes_count_after_white_space_is_collapsed(text: str) -> None:
     collapsed = " ".join(text.split())
     if len(collapsed) < 20:
-        with pytest.raises(BadNotes, match=f"notes have {len(collapsed)} characters; at least 20"):
+        with pytest.raises(BadNotes, match=f"notes have {many(len(collapsed), 'character')}; at least 20"):
             justification(text)
     else:
         assert justification(text) == collapsed

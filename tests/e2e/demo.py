@@ -7,7 +7,8 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,24 @@ from redis.asyncio import Redis
 from backends.gate import Decision, Gate
 from cockpit.app import CockpitApp, open_desk
 from cockpit.config import Settings, load_settings
-from tests.authority.desk import until
-from tests.cli.commands import NOTES, Done, cockpit
+from tests.cli.commands import NOTES, Done, cockpit, inside
 from tests.demo.test_session import Demo, alive, running
 from tests.screen.conftest import Cockpit
 
+PACE_S = 0.05
+"""Between two looks at a demo, which shares the machine with them: each is a connection or a command."""
+ASKS_S = 0.5
+"""Between two requests of which each is checked, decided and recorded."""
 PEOPLE = ("admin1", "admin2", "operator1", "operator2", "automation1", "monitor1")
+
+
+async def until(condition: Callable[[], Awaitable[Any]], limit_s: float = 8.0, pace_s: float = PACE_S) -> Any:
+    """What `condition` says once it is true."""
+    ends = time.monotonic() + limit_s
+    while not (found := await condition()):
+        assert time.monotonic() < ends, "the condition did not come true in time"
+        await asyncio.sleep(pace_s)
+    return found
 
 
 @dataclass(slots=True)
@@ -46,17 +59,23 @@ class World:
         self.said += [done.out, done.err]
         return done
 
+    async def inside(self, *arguments: str, login: str = "operator1") -> Done:
+        """The same in this process, where nothing of a process of its own matters."""
+        done = await inside(self.config, *arguments, "--login", login, "--json")
+        self.said += [done.out, done.err]
+        return done
+
     async def trip(self, name: str, login: str = "operator1") -> Done:
         return await self.run("trip", name, "--reason", "drill", "--notes", NOTES, "--yes", login=login)
 
     async def half_open(self, name: str, login: str = "operator1") -> Done:
-        return await self.run("half-open", name, "--notes", NOTES, "--checked", "all", "--yes", login=login)
+        return await self.run(*half_open_of(name), login=login)
 
     async def close(self, name: str, login: str = "operator1") -> Done:
         return await self.run("close", name, "--notes", NOTES, "--yes", login=login)
 
     async def breaker(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = (await self.run("status", name)).document["breakers"][0]
+        found: dict[str, Any] = (await self.inside("status", name)).document["breakers"][0]
         return found
 
     async def becomes(self, name: str, state: str, limit_s: float = 10.0) -> None:
@@ -144,6 +163,11 @@ class World:
         for path in (self.folder / "keys").glob("*.pem"):
             found += [line for line in path.read_text().splitlines() if "-----" not in line]
         return sorted(set(found))
+
+
+def half_open_of(name: str) -> tuple[str, ...]:
+    """The words of the command."""
+    return ("half-open", name, "--notes", NOTES, "--checked", "all", "--yes")
 
 
 @contextlib.contextmanager

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from cockpit.domain.states import State
-from tests.authority.desk import until
 from tests.cli.commands import NOTES
-from tests.e2e.demo import World, started
+from tests.e2e.demo import ASKS_S, World, half_open_of, started, until
 
 EXECUTION = "component:execution"
 WHY = "desk must reduce its positions before the close"
@@ -27,13 +26,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 async def budget(world: World, name: str) -> float | None:
-    [found] = (await world.run("slo", name, login="monitor1")).document["slos"]
+    [found] = (await world.inside("slo", name, login="monitor1")).document["slos"]
     return None if found["remaining"] is None else float(found["remaining"])
 
 
 async def fired(world: World) -> dict[str, Any] | None:
     """The rule that tripped, once one has."""
-    done = await world.run("triggers", login="monitor1")
+    done = await world.inside("triggers", login="monitor1")
     return next((each for each in done.document["triggers"] if each["fired_at"]), None)
 
 
@@ -54,7 +53,7 @@ async def test_a_runaway_position_halts_by_itself_and_is_named(world: World) -> 
     """The venue executes what nobody ordered: the guard trips what it may, names the sample, escalates."""
 
     async def watched() -> bool:
-        guard = (await world.run("triggers")).document["guard"]
+        guard = (await world.inside("triggers")).document["guard"]
         return bool(guard and guard["alive"])
 
     await until(watched, 30)
@@ -94,13 +93,13 @@ async def test_a_spent_budget_refuses_until_a_safety_admin_says_why(world: World
             assert (await world.run(*words)).code == 0
 
     async def only_the_budget() -> str | None:  # the checklist looks back thirty seconds
-        done = await world.half_open(EXECUTION)
+        done = await world.inside(*half_open_of(EXECUTION))
         assert (done.code, done.document["outcome"]) == (4, "refused"), done.document
         words = str(done.document["message"])
         others = ("latency:", "error-rate:", "gateway:", "incidents:", "positions:", "queue:")
         return None if any(other in words for other in others) else words
 
-    said = await until(only_the_budget, 60)
+    said = await until(only_the_budget, 60, ASKS_S)
     assert "order-success RED" in said, said
     assert (await override(world, "operator1")).code == 3
     opened = await override(world, "admin1")

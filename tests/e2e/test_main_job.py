@@ -16,11 +16,10 @@ from redis.exceptions import RedisError
 
 from cockpit.domain.probes import RunStatus
 from cockpit.domain.states import State
-from tests.authority.desk import until
 from tests.cli.commands import OUTCOME
 from tests.demo.test_session import command_of
 from tests.e2e.attempts import POSTGRES, inbox_rows, redis_attempts
-from tests.e2e.demo import PEOPLE, World, started, strictness
+from tests.e2e.demo import ASKS_S, PEOPLE, World, half_open_of, started, strictness, until
 from tests.screen.conftest import Cockpit
 from widgets.close_dialog import CloseDialog
 from widgets.half_open_dialog import HalfOpenDialog
@@ -162,12 +161,12 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     assert (early.code, early.document["outcome"]) == (4, "refused")
 
     async def half_open() -> bool:  # until the slow orders of the last test are thirty seconds old
-        done = await world.half_open(ETH)
+        done = await world.inside(*half_open_of(ETH))
         assert set(done.document) == OUTCOME
         assert done.code == 0 or "latency" in done.document["message"], done.document
         return done.code == 0
 
-    await until(half_open, 45)
+    await until(half_open, 45, ASKS_S)
     probed = await world.run("probe", ETH)
     assert probed.code == 0, probed.err
     assert [each["passed"] for each in probed.document["probes"]] == [True] * 5

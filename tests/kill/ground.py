@@ -35,6 +35,8 @@ from tests.trading_platform import Platform
 
 QUICK = Pace(acks=2.0, pause=0.02, limit=10.0, passes=3)
 BRIEF = Pace(acks=0.2, pause=0.02, limit=1.0, passes=3)
+HOPELESS = Pace(acks=0.1, pause=0.02, limit=0.3, passes=3)
+"""Where whatever is waited for can never come: each step is still tried, once at least."""
 
 
 @dataclass(slots=True)
@@ -187,14 +189,13 @@ class _Inbox:
 async def ground_on(platform: Platform) -> AsyncIterator[Ground]:
     async with venue() as made:
         desk = Desk(platform, replace(platform.settings, gateway_url=made.url), made)
-        async with running_authority(desk.settings):
+        async with running_authority(desk.settings), trading_on(platform) as trading:
             await desk.becomes(GLOBAL, State.CLOSED)
-            async with trading_on(platform) as trading:
-                ground = Ground(desk, trading, platform.folder)
-                try:
-                    yield ground
-                finally:
-                    await ground.close()
+            ground = Ground(desk, trading, platform.folder)
+            try:
+                yield ground
+            finally:
+                await ground.close()
         await desk.close()
 
 
@@ -205,4 +206,4 @@ async def ran(switch: KillSwitch) -> KillSwitch:
     return switch
 
 
-__all__ = ["BRIEF", "QUICK", "Callable", "Gateway", "Ground", "ground_on", "ran", "rest", "until"]
+__all__ = ["BRIEF", "HOPELESS", "QUICK", "Callable", "Gateway", "Ground", "ground_on", "ran", "rest", "until"]

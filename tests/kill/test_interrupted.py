@@ -22,8 +22,14 @@ from cockpit.operations.kill_reports import send_waiting
 from cockpit.operations.kill_venue import read_venue
 from tests.authority.desk import NOTES
 from tests.demo.trading import until
-from tests.kill.ground import BRIEF, QUICK, Ground, ran
+from tests.kill.ground import BRIEF, HOPELESS, QUICK, Ground, ran
 from tests.kill.mortal import Death, Life, Lossy, mortal_ports
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last reports are waited for only briefly, where none can arrive."""
+    monkeypatch.setattr("cockpit.operations.kill._LAST_REPORTS_S", 0.2)
 
 
 def watch(ground: Ground) -> list[str]:
@@ -139,7 +145,7 @@ async def test_a_new_key_only_after_an_answer_and_a_look(ground: Ground) -> None
 async def test_redis_away_the_venue_is_emptied_all_the_same(ground: Ground) -> None:  # F9, I6
     await ground.load()
     ground.redis_down = True
-    switch = await ran(ground.begin(pace=BRIEF))
+    switch = await ran(ground.begin(pace=HOPELESS))
     report = switch.report
     assert report.verdict is Verdict.UNPROVED and "Redis has not confirmed" in report.line
     assert report.state(Step.TRIP).outcome is StepOutcome.WAITING
@@ -149,7 +155,7 @@ async def test_redis_away_the_venue_is_emptied_all_the_same(ground: Ground) -> N
     assert later.report.flat
 
 
-async def test_postgres_away_the_record_follows(ground: Ground) -> None:  # F8
+async def test_postgres_away_the_record_follows(ground: Ground, impatient: None) -> None:  # F8
     await ground.load()
     ground.postgres_down = True
     switch = await ran(ground.begin())
@@ -234,12 +240,12 @@ async def test_a_refused_step_waits(ground: Ground) -> None:  # I17
     assert await send_waiting("admin1", ports.inbox, ports.journal) == (kept, 0)
 
 
-async def test_where_no_store_vouches_nothing_is_cancelled(ground: Ground) -> None:
+async def test_where_no_store_vouches_nothing_is_cancelled(ground: Ground, impatient: None) -> None:
     await ground.load()
     before = dict(ground.plant.venue.resting)
     ground.redis_down = ground.postgres_down = True
     lossy = Lossy(ground.trading.gateway)
-    switch = await ran(ground.begin("operator1", pace=BRIEF, gateway=lossy))
+    switch = await ran(ground.begin("operator1", pace=HOPELESS, gateway=lossy))
     assert not lossy.sent and switch.refusal is not None and switch.refusal.exit_code == 5
     assert before
     ground.redis_down = ground.postgres_down = False
@@ -258,10 +264,10 @@ async def test_a_gateway_that_never_acknowledges(ground: Ground) -> None:  # I14
 
 async def test_what_cannot_be_read_is_not_flat(ground: Ground) -> None:  # I15
     lossy = Lossy(ground.trading.gateway, unreadable=True)
-    switch = await ran(ground.begin(pace=BRIEF, gateway=lossy))
+    switch = await ran(ground.begin(pace=HOPELESS, gateway=lossy))
     assert switch.report.verdict is Verdict.UNPROVED
     assert switch.report.state(Step.VERIFY).outcome is StepOutcome.FAILED
-    down = await ran(ground.begin(pace=BRIEF, gateway=Lossy(ground.trading.gateway, down=True)))
+    down = await ran(ground.begin(pace=HOPELESS, gateway=Lossy(ground.trading.gateway, down=True)))
     assert down.report.state(Step.CANCEL).outcome is StepOutcome.FAILED
     assert down.report.epoch is not None  # I17
 
@@ -269,7 +275,7 @@ async def test_what_cannot_be_read_is_not_flat(ground: Ground) -> None:  # I15
 async def test_another_admin_sees_it_and_goes_on(ground: Ground) -> None:
     await ground.load()
     lossy = Lossy(ground.trading.gateway, down=True)
-    switch = await ran(ground.begin(pace=BRIEF, gateway=lossy))
+    switch = await ran(ground.begin(pace=HOPELESS, gateway=lossy))
     store = await ground.desk.store("admin2")
 
     async def shown() -> bool:

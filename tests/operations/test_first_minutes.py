@@ -18,14 +18,14 @@ from cockpit.cli.run import run
 from cockpit.domain.artefacts import INCIDENTS, ORDERS, POSITIONS, QUALITY, QUALITY_LATEST, SLOS
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incidents import Classification
-from cockpit.domain.playbooks import choose
+from cockpit.domain.playbooks import Judged, choose
 from cockpit.domain.triage import FirstMinutes
 from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
 from tests.authority.desk import Venue, venue
 from tests.trading_platform import Platform
 
 CYCLE = "INSERT INTO quality_cycles (started_at, status, errors, stale_warnings) VALUES "
-RUN = "INSERT INTO reconciliation_runs (kind, symbol, status) VALUES "
+RUN = "INSERT INTO reconciliation_runs (finished_at, kind, symbol, status) VALUES "
 HEAD = 'id = "x"\ntitle = "x"\nsource = "x"\nseverity = "P1"\n[[step]]\nid = "a"\nphase = "now"\ntext = "t"\n'
 BEFORE, NEVER = "2000-01-31T10:00:00Z", "2126-01-31T10:00:00Z"
 
@@ -80,13 +80,13 @@ async def bench(platform: Platform, tmp_path: Path) -> AsyncIterator[Bench]:
 async def test_what_postgres_redis_and_the_gateway_say(bench: Bench) -> None:
     for kind, status in (("order", "clean"), ("position", "mismatch")):
         await bench.sql(
-            "INSERT INTO reconciliation_runs (kind, symbol, status, mismatches, engine_seq, ledger_seq)"
-            " VALUES ($1, 'BTC-USD', $2, $3::jsonb, 9, 7)",
+            "INSERT INTO reconciliation_runs (kind, symbol, status, mismatches, engine_seq, ledger_seq,"
+            " finished_at) VALUES ($1, 'BTC-USD', $2, $3::jsonb, 9, 7, clock_timestamp())",
             kind,
             status,
             '[{"symbol": "BTC-USD", "venue": "1.5", "books": "1.4"}]' if status == "mismatch" else "[]",
         )
-    await bench.sql(RUN + "('order', 'ETH-USD', 'clean')")
+    await bench.sql(RUN + "(clock_timestamp(), 'order', 'ETH-USD', 'clean')")
     await bench.sql(CYCLE + "(now(), 'breach', 2, 1)")
     await bench.sql(
         "INSERT INTO incidents (severity, title, source, dedup_key, slos, opened_at) VALUES"
@@ -115,7 +115,7 @@ async def test_what_postgres_redis_and_the_gateway_say(bench: Bench) -> None:
 
 async def test_the_run_folder_adds_what_is_newer_and_is_named(bench: Bench) -> None:
     await bench.sql(CYCLE + "(now(), 'clean', 0, 0)")
-    await bench.sql(RUN + "('order', 'BTC-USD', 'clean')")
+    await bench.sql(RUN + "(clock_timestamp(), 'order', 'BTC-USD', 'clean')")
     bench.write(
         f"runs/r/{SLOS}", "slo_breach", slo="feed", value="0.9", threshold="0.995", severity="critical"
     )
@@ -160,7 +160,7 @@ async def test_the_run_folder_adds_what_is_newer_and_is_named(bench: Bench) -> N
 
 async def test_a_folder_cannot_make_anything_look_better(bench: Bench) -> None:  # I25
     await bench.sql(CYCLE + "(now(), 'breach', 1, 0)")
-    await bench.sql(RUN + "('order', 'BTC-USD', 'unknown')")
+    await bench.sql(RUN + "(clock_timestamp(), 'order', 'BTC-USD', 'unknown')")
     await bench.sql(
         "INSERT INTO incidents (severity, title, source, slos) VALUES ('P1', 'breach', 'slo', '{feed}')"
     )
@@ -254,6 +254,9 @@ def test_every_shipped_playbook_is_sound() -> None:
     # Nobody may believe that the cockpit does what it cannot.
     for name in ("stream-outage", "fan-out-overload", "settlement-lag"):
         assert [step for step in found[name].steps if step.by_hand]
+    # A check that says that all is well answers no question with a tick.
+    asked = [step for book in found.values() for step in book.steps if "?" in step.text and step.check]
+    assert len(asked) == 4 and {step.judged for step in asked} == {Judged.ASKS}
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_only_a_well_formed_word_of_that_gateway_counts() -> None:  # I4, I14
         value(gateway="other"),
         value(run_id=""),
         value(run_id=7),
+        value(run_id="f" * 65),
     ]
     bad += [value(epochs=[]), b'{"gateway": "plant"}', b"x" * 4_000_001]
     for raw in bad:

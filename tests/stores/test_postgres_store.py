@@ -230,6 +230,7 @@ async def test_the_snapshot_of_a_fresh_platform(platform: Platform, store) -> No
     assert (desk.head.seq, [row.action for row in desk.audit]) == (6, ["OPERATOR_ADDED"] * 6)
     assert (desk.requests, desk.runs, desk.incidents, desk.orders, desk.queue) == ((), (), (), (), 0)
     assert desk.persons["admin1"] == "person:admin1"
+    assert (desk.roles["admin1"], desk.roles["monitor1"]) == (("safety-admin",), ("monitoring-read",))
 
 
 async def test_the_snapshot_shows_each_table(platform: Platform, store) -> None:

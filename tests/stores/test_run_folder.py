@@ -84,6 +84,30 @@ async def test_the_newest_run_with_its_bad_lines_counted(folders: RunFolders, re
     assert gone.run_id == "" and gone.faults == ("run none: there is no such folder",)
 
 
+def test_what_claims_to_be_of_tomorrow_hides_nothing(results: Path) -> None:
+    tomorrow = time.time() + 86_400
+    for number in range(3):
+        write(results / f"forged{number}" / INCIDENTS, line("incident_open"))
+        write(results.parent / "logs" / f"forged{number}.jsonl", line("change"))
+        os.utime(results / f"forged{number}" / INCIDENTS, (tomorrow, tomorrow))
+        os.utime(results / f"forged{number}", (tomorrow, tomorrow))
+        os.utime(results.parent / "logs" / f"forged{number}.jsonl", (tomorrow, tomorrow))
+    write(results / "real" / INCIDENTS, line("incident_open"))
+    write(results.parent / "logs" / "real.jsonl", line("change"))
+    assert newest_runs(results, 1) == (["real"], 4)
+    assert newest_logs(results.parent / "logs", 1) == ["real.jsonl"]
+
+
+def test_a_run_of_the_log_files_name_is_said(results: Path) -> None:
+    write(results / "audit_logs" / INCIDENTS, line("incident_open"))
+    write(results / "r" / INCIDENTS, line("incident_open"))
+    collector = Collector(results, results.parent / "logs", {})
+    found = collector.collect()
+    collector.close()
+    assert [told.run_id for told in found.told] == ["r"]
+    assert found.faults == ["run audit_logs: not read, the name is the log files'; rename it"]
+
+
 async def test_only_the_newest_lines_are_kept(folders: RunFolders, results: Path) -> None:
     write(results / "r" / QUALITY, b"".join(line("quality_cycle", n=n) for n in range(KEPT + 50)))
     lines = (await folders.view()).file(QUALITY).lines
@@ -134,11 +158,12 @@ async def test_missing_folders_are_faults_and_garbage_as_a_whole_is_bad(results:
 async def test_thousands_of_runs(results: Path) -> None:
     for number in range(3_000):
         (results / f"run-{number:05}").mkdir()
-    os.utime(results / "run-00007", (4e9, 4e9))
+    soon = time.time()
+    os.utime(results / "run-00007", (soon + 20, soon + 20))
     long_lived = results / "run-00008" / INCIDENTS
     long_lived.touch()
     os.utime(long_lived.parent, (1e9, 1e9))  # what is appended to a file leaves its folder's time as it was
-    os.utime(long_lived, (3.9e9, 3.9e9))
+    os.utime(long_lived, (soon + 10, soon + 10))
     names, count = newest_runs(results, 3)
     assert (names[:2], len(names), count) == (["run-00007", "run-00008"], 3, 3_000)
 
