@@ -18,7 +18,7 @@ from cockpit.domain.states import State
 from cockpit.operations.audit_verify import Verification, VerifyPorts, verify
 from cockpit.operations.signed_heads import head_key, target_of
 from tests.authority.desk import BTC, Desk, until
-from tests.cli.commands import cockpit
+from tests.cli.commands import inside
 
 
 @asynccontextmanager
@@ -207,14 +207,14 @@ async def test_the_command_line_reanchors(desk: Desk) -> None:  # F18
     )
     config = desk.platform.config
     async with running_authority(desk.settings):
-        assert (await cockpit(config, *words, "--login", "admin1")).code == 2
-        first = await cockpit(config, *words, "--yes", "--login", "admin1")
+        assert (await inside(config, *words, "--login", "admin1")).code == 2
+        first = await inside(config, *words, "--yes", "--login", "admin1")
         assert (first.code, first.document["outcome"]) == (4, "pending")
-        second = await cockpit(config, *words, "--yes", "--login", "admin2")
+        second = await inside(config, *words, "--yes", "--login", "admin2")
         assert (second.code, second.document["outcome"]) == (0, "done"), second.document
     for full in ((), ("--full",)):
-        shown = await cockpit(config, "audit", "verify", *full, "--json", "--login", "monitor1")
+        shown = await inside(config, "audit", "verify", *full, "--json", "--login", "monitor1")
         assert shown.code == 0
         assert shown.document["damaged"][0]["accepted_by"] == ["admin1", "admin2"]
-        plain = await cockpit(config, "audit", "verify", *full, "--login", "monitor1")
+        plain = await inside(config, "audit", "verify", *full, "--login", "monitor1")
         assert plain.out.startswith("known damage: entries ")

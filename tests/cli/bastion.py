@@ -10,7 +10,7 @@ from pathlib import Path
 from cockpit.authority.objectives import EVERY_S
 from cockpit.authority.service import running_authority
 from tests.authority.desk import Venue, until, venue
-from tests.cli.commands import NOTES, Done, cockpit, trip_arguments
+from tests.cli.commands import NOTES, Done, inside, trip_arguments
 from tests.trading_platform import Platform
 
 
@@ -21,7 +21,7 @@ class Bastion:
     venue: Venue
 
     async def run(self, *arguments: str) -> Done:
-        return await cockpit(self.config, *arguments, "--json")
+        return await inside(self.config, *arguments, "--json")
 
     async def half_open(self, name: str, login: str = "operator1", checked: str = "all") -> Done:
         steps = ("half-open", name, "--notes", NOTES, "--checked", checked, "--yes", "--login", login)
@@ -38,7 +38,7 @@ class Bastion:
         await until(reached, 15)
 
     async def trip(self, name: str, login: str = "operator1") -> Done:
-        done = await cockpit(self.config, *trip_arguments(name, "--login", login))
+        done = await inside(self.config, *trip_arguments(name, "--login", login))
         assert done.code == 0, done.err
         return done
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.authority.desk import until
 from tests.cli.bastion import Bastion, manned
-from tests.cli.commands import NOTES, OUTCOME, Done
+from tests.cli.commands import NOTES, OUTCOME, Done, inside
 from tests.cli.objectives import ERRORS, ORDERS, sample, write_objectives
 from tests.trading_platform import Platform
 
@@ -177,9 +177,8 @@ async def test_a_limit_halves_at_once_and_is_lifted_by_a_person(bastion: Bastion
     [limit] = (await status(bastion))["size_limits"]
     assert (limit["breaker_id"], limit["share"], limit["source"]) == (BTC, "0.5", "person")
     assert limit["login"] == "operator1" and limit["notes"] == NOTES
-    from tests.cli.commands import cockpit
 
-    people = await cockpit(bastion.config, "status")
+    people = await inside(bastion.config, "status")
     assert f"cockpit lift {limit['limit_id']}" in people.out
     assert any(BTC in line and "SIZE 50 %" in line for line in people.out.splitlines())
     lifted = await bastion.run("lift", limit["limit_id"], "--notes", NOTES, "--yes")

@@ -14,7 +14,7 @@ import pytest
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from tests.cli.bastion import Bastion, manned
-from tests.cli.commands import NOTES, ROOT, cockpit
+from tests.cli.commands import NOTES, ROOT, cockpit, inside
 from tests.pager.outbox import Desk, paged, paging, until
 from tests.pager.receiver import Receiver, answers, receiving
 from tests.prometheus.server import free_port
@@ -54,7 +54,7 @@ def settings(folder: Path, text: str, base: str = BARE) -> Path:
 
 async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receiver: Receiver) -> None:
     config = desk.platform.config
-    before = await cockpit(config, "pages")
+    before = await inside(config, "pages")
     assert (before.code, before.out) == (6, "No page waits.\n")
     assert "No pager has ever run here" in before.err
     grave = await desk.incident("P0", "It \x1b[31mburns")
@@ -88,7 +88,7 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
     assert "T0KEN-77" not in log  # I27
     assert receiver.received[0].path == "/T0KEN-77"
 
-    done = await cockpit(config, "pages", "--json", "--login", "monitor1")
+    done = await inside(config, "pages", "--json", "--login", "monitor1")
     found = done.document
     assert (done.code, found["waiting"], found["failed"]) == (6, 0, 1)
     assert found["pager"]["alive"] is False  # it has gone, and said so
@@ -98,7 +98,7 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
     assert "1 grave page(s) were REFUSED FOR GOOD" in done.err
     assert "No pager is running (last sign " in done.err
     assert "`cockpit pages retry` sends again what was given up" in done.err
-    table = await cockpit(config, "pages")
+    table = await inside(config, "pages")
     assert "GIVEN UP" in table.out
     assert "\x1b" not in table.out + table.err  # I26
     assert str(fine) not in table.out
@@ -109,21 +109,21 @@ async def test_what_was_below_the_minimum_is_not_called_delivered(desk: Desk, re
         await desk.incident("P2")
         await desk.incident("P3")
         await desk.settled()
-        done = await cockpit(desk.platform.config, "pages", "--login", "monitor1")
+        done = await inside(desk.platform.config, "pages", "--login", "monitor1")
     assert done.code == 0, done.err
     said = "2 pages of the last day below the minimum severity (1 P2, 1 P3) went to nobody"
     assert f"{said}; every other page is delivered." in done.out.splitlines()
     assert receiver.received == []
     await desk.incident("P1")
-    waits = await cockpit(desk.platform.config, "pages", "--login", "monitor1")
+    waits = await inside(desk.platform.config, "pages", "--login", "monitor1")
     assert f"1 page waits. {said}." in waits.out.splitlines()
-    found = (await cockpit(desk.platform.config, "pages", "--json")).document
+    found = (await inside(desk.platform.config, "pages", "--json")).document
     assert (found["waiting"], found["below_minimum"]) == (1, {"P2": 1, "P3": 1})
 
 
 async def test_doctor_says_whether_anybody_is_paged(desk: Desk, receiver: Receiver) -> None:
     async def lines(config: Path) -> list[str]:
-        done = await cockpit(config, "doctor")
+        done = await inside(config, "doctor")
         return [line for line in done.out.splitlines() if " page" in line]
 
     assert "none has ever run here" in (await lines(desk.platform.config))[0]
@@ -158,7 +158,7 @@ async def test_what_was_given_up_is_sent_again(desk: Desk, receiver: Receiver) -
         asked = await bastion.run("pages", "retry", *numbers)
         assert asked.code == 2
         assert "Nothing was sent. It sends 1 page again to webhook" in asked.document["message"]
-        table = await cockpit(bastion.config, "pages", "retry", "--all")
+        table = await inside(bastion.config, "pages", "retry", "--all")
         assert "\x1b" not in table.out + table.err  # I26
         assert f"page {numbers[0]}: P0 trigger to webhook: It" in table.out
         assert "(stays as it is: its incident is over)" in table.out
@@ -185,7 +185,7 @@ async def test_what_was_given_up_is_sent_again(desk: Desk, receiver: Receiver) -
 
 @pytest.mark.parametrize("arguments", [(), ("1", "--all"), ("x",), ("0",), ("1", "--notes", "short")])
 async def test_a_retry_that_cannot_be_understood(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = await cockpit(settings(tmp_path, ""), "pages", "retry", *arguments, "--json")
+    done = await inside(settings(tmp_path, ""), "pages", "retry", *arguments, "--json")
     assert (done.code, done.document["outcome"]) == (2, "refused"), done.err
 
 
@@ -230,14 +230,14 @@ async def test_bad_paging_settings_stop_no_trip(platform: Platform) -> None:
 async def test_a_silence_that_cannot_be_understood(
     tmp_path: Path, arguments: tuple[str, ...], why: str
 ) -> None:
-    done = await cockpit(settings(tmp_path, ""), *arguments, "--json")
+    done = await inside(settings(tmp_path, ""), *arguments, "--json")
     assert (done.code, why in done.err) == (2, True), done.err
 
 
 async def test_nobody_answers(tmp_path: Path) -> None:
     config = settings(tmp_path, f'alertmanager_url = "http://user:s3cr3t@127.0.0.1:{free_port()}"')
     for arguments in (("silence", "list"), (*ADD, "--yes")):
-        done = await cockpit(config, *arguments, "--json")
+        done = await inside(config, *arguments, "--json")
         assert (done.code, "Alertmanager is unreachable" in done.err) == (5, True), done.err
         assert "s3cr3t" not in done.err + done.out  # I27
 
@@ -256,7 +256,7 @@ async def test_nobody_answers(tmp_path: Path) -> None:
 async def test_something_else_answers(tmp_path: Path, receiver: Receiver, conduct: object, code: int) -> None:
     receiver.default = conduct  # type: ignore[assignment]
     config = settings(tmp_path, f'alertmanager_url = "{receiver.url}"')
-    done = await cockpit(config, *ADD, "--yes", "--json")
+    done = await inside(config, *ADD, "--yes", "--json")
     assert done.code == code, done.err
     assert "\x1b" not in done.err  # I26
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import cockpit, moved
+from tests.cli.commands import inside, moved
 from tests.cli.objectives import ERRORS, ORDERS, sample, write_objectives
 from tests.trading_platform import Platform
 
@@ -28,7 +28,7 @@ async def test_the_list_and_one_in_detail(platform: Platform, folder: Path) -> N
     await sample(platform, "order_success", 985, 985, 7_200)
     await sample(platform, "order_success", 3, 15, 30)
     await sample(platform, "data_errors", 1, 1, value=2)
-    document = (await cockpit(platform.config, "slo", "--json")).document
+    document = (await inside(platform.config, "slo", "--json")).document
     assert set(document) == {*"slos thresholds exclusions faults simulated_before observed_at".split()}
     [slo], [threshold] = document["slos"], document["thresholds"]
     assert set(slo) == SHARED | SLO
@@ -39,37 +39,37 @@ async def test_the_list_and_one_in_detail(platform: Platform, folder: Path) -> N
     assert slo["minutes_left"] == pytest.approx(0.88 * 0.1 * 30 * 1_440)
     assert (threshold["state"], threshold["value"]) == ("RED", 2)
     assert threshold["line"] == 1 and threshold["file"] == str(folder / "errors.yaml")
-    people = await cockpit(platform.config, "slo")
+    people = await inside(platform.config, "slo")
     assert people.code == 0
     head, first, second, *_ = people.out.splitlines()
     assert head.split()[:3] == ["STATE", "OBJECTIVE", "LEFT"]
     assert "RED BROKEN" in first and "data-errors" in first  # worst first
     assert "GREEN HEALTHY" in second and "88.0 %" in second
-    one = await cockpit(platform.config, "slo", "order-success")
+    one = await inside(platform.config, "slo", "order-success")
     assert f"{folder / 'orders.yaml'}:1" in one.out
     for words in ("12 bad of 1000 events", "88.0 %", "promotions included", "page 1h/5m: quiet", "30d"):
         assert words in one.out, one.out
-    document = (await cockpit(platform.config, "slo", "order-success", "--json")).document
+    document = (await inside(platform.config, "slo", "order-success", "--json")).document
     assert ([each["name"] for each in document["slos"]], document["thresholds"]) == (["order-success"], [])
 
 
 async def test_what_is_spent_is_negative_and_names_what_it_forbids(platform: Platform, folder: Path) -> None:
     await sample(platform, "order_success", 70, 100)
-    done = await cockpit(platform.config, "slo", "order-success", "--json")
+    done = await inside(platform.config, "slo", "order-success", "--json")
     [slo] = done.document["slos"]
     assert (slo["state"], slo["word"], slo["blocks_resume"]) == ("RED", "HALT DUE", True)
     assert slo["remaining"] == -2.0 and slo["exhausted_in_s"] == 0 and slo["minutes_left"] < 0
-    people = await cockpit(platform.config, "slo")
+    people = await inside(platform.config, "slo")
     assert "-200.0 %" in people.out and "Halt new orders" in people.out
 
 
 async def test_what_is_not_known_is_never_green(platform: Platform, folder: Path) -> None:  # I25
     await sample(platform, "order_success", 100, 100, 3_600)
-    document = (await cockpit(platform.config, "slo", "--json")).document
+    document = (await inside(platform.config, "slo", "--json")).document
     states = {each["name"]: each["state"] for each in (*document["slos"], *document["thresholds"])}
     assert states == {"order-success": "STALE", "data-errors": "NO DATA"}
     await sample(platform, "order_success", 5, 4)
-    [slo] = (await cockpit(platform.config, "slo", "order-success", "--json")).document["slos"]
+    [slo] = (await inside(platform.config, "slo", "order-success", "--json")).document["slos"]
     assert (slo["state"], slo["remaining"]) == ("CONTRADICTION", None)
 
 
@@ -77,11 +77,11 @@ async def test_without_postgres_it_exits_5_and_shows_no_state_as_known(
     platform: Platform, folder: Path
 ) -> None:  # I25
     config = moved(platform.config, "away.toml", postgres=1)
-    done = await cockpit(config, "slo", "--json")
+    done = await inside(config, "slo", "--json")
     assert done.code == 5, done.out
     assert {each["state"] for each in done.document["slos"]} == {"NO DATA"}
     assert done.err.count("\n") >= 1
-    people = await cockpit(config, "slo")
+    people = await inside(config, "slo")
     assert people.code == 5 and "GREEN" not in people.out
 
 
@@ -90,7 +90,7 @@ async def test_one_source_that_is_away_hides_nothing_of_the_others(platform: Pla
     remote = ORDERS.replace("spec: {sli: order_success}", query).replace("type: Postgres", "type: Prometheus")
     write_objectives(platform, orders=ORDERS, remote=remote.replace("order-success", "remote"))
     await sample(platform, "order_success", 10, 10)
-    done = await cockpit(platform.config, "slo", "--json")
+    done = await inside(platform.config, "slo", "--json")
     assert done.code == 0, done.err
     found = {each["name"]: each for each in done.document["slos"]}
     assert (found["order-success"]["state"], found["remote"]["state"]) == ("GREEN", "NO DATA")
@@ -99,13 +99,13 @@ async def test_one_source_that_is_away_hides_nothing_of_the_others(platform: Pla
 
 async def test_an_unknown_name_is_suggested(platform: Platform, folder: Path) -> None:
     for name, wanted in (("order-sucess", "order-success"), ("exclde", "exclude")):
-        done = await cockpit(platform.config, "slo", name, "--json")
+        done = await inside(platform.config, "slo", name, "--json")
         assert (done.code, f"did you mean {wanted}?" in done.err) == (2, True), done.err
-    assert (await cockpit(platform.config, "slo", "zzz")).code == 2
+    assert (await inside(platform.config, "slo", "zzz")).code == 2
 
 
 async def test_no_objective_at_all_says_where_they_come_from(platform: Platform) -> None:
-    done = await cockpit(platform.config, "slo")
+    done = await inside(platform.config, "slo")
     assert done.code == 0 and "[slos]" in done.out
 
 
@@ -122,36 +122,36 @@ async def test_check_names_file_and_line(platform: Platform, tmp_path: Path, old
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "orders.yaml").write_text(ORDERS)
-    good = await cockpit(platform.config, "slo", "check", str(folder), "--json")
+    good = await inside(platform.config, "slo", "check", str(folder), "--json")
     assert (good.code, good.document) == (0, {"ok": True, "objectives": ["order-success"]})
     (folder / "orders.yaml").write_text(ORDERS.replace(old, new, 1))
     line = 1 + ORDERS[: ORDERS.index(old)].count("\n")
-    bad = await cockpit(platform.config, "slo", "check", str(folder))
+    bad = await inside(platform.config, "slo", "check", str(folder))
     assert bad.code == 2
     assert f"{folder}/orders.yaml:{line}:" in bad.err, bad.err
     assert len(bad.err.splitlines()) == 1
     (folder / "orders.yaml").write_text(ORDERS + "---\n" + ORDERS)
-    twice = await cockpit(platform.config, "slo", "check", str(folder))
+    twice = await inside(platform.config, "slo", "check", str(folder))
     assert (twice.code, "order-success" in twice.err) == (2, True)
 
 
 async def test_a_broken_file_stops_what_needs_it_with_one_line(platform: Platform, folder: Path) -> None:
     (folder / "orders.yaml").write_text("kind: [")
-    done = await cockpit(platform.config, "slo", "--json")
+    done = await inside(platform.config, "slo", "--json")
     assert done.code == 2 and "orders.yaml:" in done.document["error"]["message"]
-    doctor = await cockpit(platform.config, "doctor")
+    doctor = await inside(platform.config, "doctor")
     assert "BAD   objectives" in doctor.out and "orders.yaml:" in doctor.out
 
 
 async def test_doctor_tells_whether_objectives_are_measured(platform: Platform, folder: Path) -> None:
-    done = await cockpit(platform.config, "doctor")
+    done = await inside(platform.config, "doctor")
     assert "WARN  objectives: 2 of 2 have no fresh samples" in done.out
     await sample(platform, "order_success", 70, 100)
     await sample(platform, "data_errors", 1, 1, value=0)
-    done = await cockpit(platform.config, "doctor")
+    done = await inside(platform.config, "doctor")
     assert "OK    objectives: 2 loaded, all with fresh samples; RED: order-success" in done.out, done.out
 
 
 async def test_completion_lists_the_objectives(platform: Platform, folder: Path) -> None:
-    done = await cockpit(platform.config, "completion", "objectives")
+    done = await inside(platform.config, "completion", "objectives")
     assert done.out.split() == ["order-success", "data-errors"]

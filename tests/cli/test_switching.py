@@ -11,7 +11,7 @@ import pytest
 
 from cockpit.cli.run import run
 from tests.cli.bastion import Bastion, manned
-from tests.cli.commands import OUTCOME, Done, cockpit, moved
+from tests.cli.commands import OUTCOME, Done, cockpit, inside, moved
 from tests.trading_platform import Platform
 
 WHY = ("--reason", "the venue asked for it, see the ticket", "--yes")
@@ -65,10 +65,10 @@ async def test_halt_and_back_step_by_step(bastion: Bastion) -> None:  # I2, I7
 
 
 async def test_people_read_what_is_set(bastion: Bastion) -> None:
-    quiet = await cockpit(bastion.config, "switches")
+    quiet = await inside(bastion.config, "switches")
     assert "In NORMAL mode, not latched: BTC-USD, ETH-USD" in quiet.out and "permitted" in quiet.out
     await mode(bastion, "SOFT_HALT", symbol="ETH-USD")
-    told = await cockpit(bastion.config, "switches")
+    told = await inside(bastion.config, "switches")
     line = next(line for line in told.out.splitlines() if line.startswith("soft_halt:ETH-USD"))
     assert "set" in line and "operator1" in line
     assert "ETH-USD" not in next(line for line in told.out.splitlines() if line.startswith("In NORMAL"))

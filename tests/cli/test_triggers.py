@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cockpit.cli.triggers import detail, table, worst_first
 from cockpit.domain.trigger_reports import SampleRef, TriggerReport, TriggerState
-from tests.cli.commands import cockpit, moved
+from tests.cli.commands import inside, moved
 from tests.trading_platform import Platform
 
 NOW = datetime(2026, 1, 31, 13, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ async def publish(
 
 
 async def test_no_guard_is_said_and_nothing_is_invented(platform: Platform) -> None:
-    done = await cockpit(platform.config, "triggers", "--json")
+    done = await inside(platform.config, "triggers", "--json")
     assert done.code == 0, done.err
     assert (done.document["guard"], done.document["triggers"]) == (None, [])
     assert "nothing trips by itself" in done.err
@@ -66,30 +66,30 @@ async def test_no_guard_is_said_and_nothing_is_invented(platform: Platform) -> N
 
 async def test_the_nearest_comes_first_and_one_shows_its_samples(platform: Platform) -> None:
     await publish(platform, CLEAR, NEAR, HIT)
-    done = await cockpit(platform.config, "triggers", "--json")
+    done = await inside(platform.config, "triggers", "--json")
     assert [each["rule"] for each in done.document["triggers"]] == ["rejection", "slippage", "drawdown"]
     assert done.document["guard"]["alive"] is True
     assert {each["stale"] for each in done.document["triggers"]} == {False}
-    lines = (await cockpit(platform.config, "triggers")).out.splitlines()
+    lines = (await inside(platform.config, "triggers")).out.splitlines()
     assert "BREACHED" in lines[1] and "140 %" in lines[1] and "NEAR 75%" in lines[2] and "1 min" in lines[2]
-    one = (await cockpit(platform.config, "triggers", "rejection")).out
+    one = (await inside(platform.config, "triggers", "rejection")).out
     assert "order-7" in one and "component:execution" in one
-    wrong = await cockpit(platform.config, "triggers", "rejektion")
+    wrong = await inside(platform.config, "triggers", "rejektion")
     assert (wrong.code, "did you mean rejection?" in wrong.err) == (2, True)
 
 
 async def test_what_a_dead_guard_said_reads_as_stale(platform: Platform) -> None:  # I25
     await publish(platform, CLEAR, age_s=120)
-    done = await cockpit(platform.config, "triggers", "--json")
+    done = await inside(platform.config, "triggers", "--json")
     assert (done.document["guard"]["alive"], done.document["triggers"][0]["stale"]) == (False, True)
-    people = await cockpit(platform.config, "triggers")
+    people = await inside(platform.config, "triggers")
     assert "? was CLEAR" in people.out and "●" not in people.out
     assert "No guard is running" in people.err
-    assert "BAD   guard" in (await cockpit(platform.config, "doctor")).out
+    assert "BAD   guard" in (await inside(platform.config, "doctor")).out
 
 
 async def test_without_postgres_it_exits_5(platform: Platform) -> None:
-    done = await cockpit(moved(platform.config, "away.toml", postgres=1), "triggers", "--json")
+    done = await inside(moved(platform.config, "away.toml", postgres=1), "triggers", "--json")
     assert done.code == 5
 
 
@@ -128,7 +128,7 @@ def test_whatever_a_guard_says_becomes_plain_lines(reports: list[TriggerReport],
 
 
 async def test_check_accepts_what_ships_and_names_what_is_wrong(platform: Platform, tmp_path: Path) -> None:
-    shipped = await cockpit(platform.config, "triggers", "check", "--json")
+    shipped = await inside(platform.config, "triggers", "check", "--json")
     assert (shipped.code, shipped.document["ok"]) == (0, True), shipped.err
     assert len(shipped.document["rules"]) >= 14
     path = tmp_path / "mine.toml"
@@ -142,14 +142,14 @@ async def test_check_accepts_what_ships_and_names_what_is_wrong(platform: Platfo
         ("", "[[rule]]"),
     ):
         path.write_text(wrong)
-        done = await cockpit(platform.config, "triggers", "check", str(path))
+        done = await inside(platform.config, "triggers", "check", str(path))
         if wanted is None:
             assert done.code == 0, done.err
         else:
             assert done.code == 2 and str(path) in done.err and wanted in done.err, done.err
             assert len(done.err.splitlines()) == 1
-    assert (await cockpit(platform.config, "triggers", "check", str(tmp_path / "none.toml"))).code == 2
+    assert (await inside(platform.config, "triggers", "check", str(tmp_path / "none.toml"))).code == 2
 
 
 async def test_completion_lists_the_rules(platform: Platform) -> None:
-    assert "slippage-run" in (await cockpit(platform.config, "completion", "rules")).out.split()
+    assert "slippage-run" in (await inside(platform.config, "completion", "rules")).out.split()
