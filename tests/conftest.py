@@ -23,6 +23,7 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
 # Examples on real servers take as long as the machine lets them; what counts is what they find.
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("quick", deadline=None, max_examples=8, suppress_health_check=_SLOW_IS_FINE)
 settings.register_profile("thorough", deadline=None, max_examples=600, suppress_health_check=_SLOW_IS_FINE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.sli_store import SliStore
@@ -195,6 +195,7 @@ def sliced(
     return judged
 
 
+@settings(max_examples=(settings.default.max_examples + 1) // 2)  # each is dozens of statements
 @given(
     found=samples(),
     cuts=EXCLUSIONS,
