@@ -51,14 +51,13 @@ def fact(
     ]
 
 
-def legend() -> Entry:
+def legend() -> Line:
     """What the page's marks mean."""
     line: Line = ()
     for mark, words in _MEANINGS.items():
         sign, style = MARKS[mark]
         line = (*line, (f"{'  ' if line else ' '}{sign} ", style), (words, "dim"))
-    said = [f"{MARKS[mark][0]} {words}" for mark, words in _MEANINGS.items()]
-    return Entry("marks", line, tuple(said))
+    return line
 
 
 def good_while_fresh(good: bool, seconds: float | None, stale_s: float) -> Mark:

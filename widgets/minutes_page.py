@@ -6,17 +6,16 @@ from cockpit.domain.incident_page import IncidentPage
 from cockpit.domain.playbooks import Playbook
 from widgets.board import Board
 from widgets.line import Line, cut, wrap
-from widgets.minutes_entry import Entry, legend
+from widgets.minutes_entry import Entry
 from widgets.minutes_facts import triage_entries
 from widgets.minutes_steps import playbook_entries, recovery_entries
 from widgets.minutes_story import run_entries, story_entries
 
 
 def page_entries(board: Board, page: IncidentPage, playbook: Playbook | None, cells: int) -> list[Entry]:
-    """What the marks mean, triage, playbook, recovery, communication, pages, items, timeline, run folder."""
+    """Triage, playbook, recovery, communication, pages, items, timeline, run folder."""
     monotonic = board.monotonic
     entries = [
-        legend(),
         *triage_entries(board, page, cells),
         *playbook_entries(page, playbook, cells),
         *recovery_entries(page, cells),

@@ -22,7 +22,7 @@ from widgets.incident_rows import found
 from widgets.keys import Key, bindings
 from widgets.line import Line, cut, fit
 from widgets.line_view import LineView
-from widgets.minutes_entry import Entry
+from widgets.minutes_entry import Entry, legend
 from widgets.minutes_facts import read_words, title_entries
 from widgets.minutes_page import more_lines, page_entries
 from widgets.minutes_steps import step_at
@@ -119,7 +119,8 @@ class FirstMinutesPage(Panel):
         said = read_words(page, board.monotonic, board.minutes_error)
         lines = [cut((*head, said, (f" · id {page.incident_id}", "dim")), cells)]
         now = page.now(board.monotonic)
-        return [*lines, *(cut(entry.line, cells) for entry in title_entries(board, page, now, cells)[:1])]
+        lines += [cut(entry.line, cells) for entry in title_entries(board, page, now, cells)[:1]]
+        return [*lines, cut(legend(), cells)]
 
     def details(self, board: Board) -> Dialog[str | None] | None:
         key = self.rows.key or ""

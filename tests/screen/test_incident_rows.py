@@ -56,6 +56,7 @@ from widgets.incident_rows import (
     status_lines,
 )
 from widgets.line import Line, text_of, width
+from widgets.minutes_entry import legend
 from widgets.minutes_facts import read_words, title_entries
 from widgets.minutes_page import more_lines, page_entries
 from widgets.minutes_steps import step_at
@@ -314,13 +315,13 @@ def test_the_triage_list_when_all_is_well() -> None:
     ]
     assert [name for name in order if name in text] == order
     assert [text.index(f" {name}") for name in order] == sorted(text.index(f" {name}") for name in order)
-    assert " ✓ good or done  ✗ needs you  · nothing to do, or not judged  ? not known" in text.splitlines()[0]
+    assert text_of(legend()) == " ✓ good or done  ✗ needs you  · nothing to do, or not judged  ? not known"
     assert "✓ trading, nothing is halted · healthy: ok, feed 0.4 s old · 0 s ago" in text
     assert "last SLO · no breach is known" in text
     assert "✓ all clean: order 1, position 1, ledger 1 · 20 s ago" in text
     assert "✓ clean: 0 errors, 0 stale warnings · 40 s ago" in text
     assert "gateway 2.1 deployed by ci" in text
-    assert "✗" not in "".join(text.split("PLAYBOOK")[0].splitlines()[1:])
+    assert "✗" not in "".join(text.split("PLAYBOOK")[0].splitlines())
 
 
 def test_the_triage_list_when_nothing_is() -> None:
@@ -356,7 +357,7 @@ def test_a_mark_means_the_same_everywhere() -> None:
 
 def test_what_could_not_be_read_is_never_good() -> None:  # I25
     text = shown(unread(), story=None, story_fault="no answer", playbooks=(), playbooks_fault="damaged")
-    triage = "\n".join(text.split("PLAYBOOK")[0].splitlines()[1:])
+    triage = "\n".join(text.split("PLAYBOOK")[0].splitlines())
     assert triage.count("no answer in 3 s") >= 9
     assert "✓" not in triage
     entries = page_entries(board(), page(playbooks=(), playbooks_fault="damaged"), None, 79)
