@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,25 +10,19 @@ import pytest
 
 from backends.gateway import OrderNotPermitted
 from cockpit.demo.idempotency import KEPT_S, MOST, MOST_CANCELS, Answers, BadKey, Made
-from cockpit.demo.orders import OrderStatus, Side, new_order
+from cockpit.demo.orders import Side
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId
 from cockpit.domain.modes import Mode, switch_for
 from cockpit.domain.states import State
 from tests.demo.trading import Trading, trading_on, until
+from tests.demo.trading import rest as rest_at
 from tests.trading_platform import Platform
 
 BTC, ETH = "BTC-USD", "ETH-USD"
 
 
 def rest(trading: Trading, symbol: str) -> str:
-    venue = trading.plant.venue
-    order = replace(
-        new_order(symbol, Side.BUY, Decimal("0.1"), "momentum"),
-        status=OrderStatus.OPEN,
-        price=venue.market.price(symbol),
-    )
-    venue.resting[order.order_id] = order
-    return order.order_id
+    return rest_at(trading.plant.venue, symbol, Side.BUY)
 
 
 async def halted(trading: Trading) -> None:

@@ -7,13 +7,16 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
 from backends.gateway import Gateway
+from cockpit.demo.orders import OrderStatus, Side, new_order
 from cockpit.demo.plant import Plant
 from cockpit.demo.setup import free_port, run_sql
+from cockpit.demo.venue import Venue
 from tests.trading_platform import Platform
 
 SAMPLES_S = 0.5
@@ -104,3 +107,16 @@ async def trading_on(platform: Platform, seed: int = 7) -> AsyncIterator[Trading
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def rest(venue: Venue, symbol: str, side: Side) -> str:
+    """Put an order of 0.1 to rest at the venue, past the gate: its id. Unlike others it is never filled."""
+    order = replace(
+        new_order(symbol, side, Decimal("0.1"), "momentum"),
+        status=OrderStatus.OPEN,
+        price=venue.market.price(symbol),
+    )
+    due = venue.due
+    venue.due = lambda: [each for each in due() if each.order_id != order.order_id]  # type: ignore[method-assign]
+    venue.resting[order.order_id] = order
+    return order.order_id

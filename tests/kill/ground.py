@@ -16,7 +16,7 @@ from backends.gate_acks import GateAcks
 from backends.gateway import Gateway
 from backends.signing import sign_command
 from cockpit.authority.service import running_authority
-from cockpit.demo.orders import Side, new_order
+from cockpit.demo.orders import Side
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.desk import RequestRow
@@ -31,6 +31,7 @@ from cockpit.operations.spool import Spool, SpooledTrip
 from cockpit.operations.trip import TripPorts
 from tests.authority.desk import NOTES, Desk, venue
 from tests.demo.trading import Trading, trading_on, until
+from tests.demo.trading import rest as rest_at
 from tests.trading_platform import Platform
 
 QUICK = Pace(acks=2.0, pause=0.02, limit=10.0, passes=3)
@@ -145,15 +146,7 @@ class Ground:
 
 def rest(ground: Ground, symbol: str, side: Side) -> str:
     """Put an order to rest at the venue, past the gate: its id."""
-    from cockpit.demo.orders import OrderStatus
-
-    order = replace(
-        new_order(symbol, side, Decimal("0.1"), "momentum"),
-        status=OrderStatus.OPEN,
-        price=ground.plant.venue.market.price(symbol),
-    )
-    ground.plant.venue.resting[order.order_id] = order
-    return order.order_id
+    return rest_at(ground.plant.venue, symbol, side)
 
 
 @dataclass(frozen=True, slots=True)
