@@ -11,7 +11,7 @@ COCKPIT := $(VENV)/bin/cockpit
 PYTHON := python3.11 python3.12 python3.13 python3.14 python3
 UV_VERSION := 0.13.8
 # Test processes, each with servers of its own.
-WORKERS := 4
+WORKERS := 3
 PIP := $(PY) -m pip -qq --disable-pip-version-check --no-input
 
 # What an operator typed is handed to the command as it stands, through the environment: `$(value …)` keeps make

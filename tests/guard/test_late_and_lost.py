@@ -343,7 +343,8 @@ async def test_what_is_pending_is_judged_anew_after_another_guards_term(
             assert (deed.phase, actions.unapplied) == (Phase.FAILED, [])
             await gate.open()
             await actions.keep_up(term)
-            assert not actions.tasks  # nothing is sent
+            if actions.tasks:  # a look into the spool, where nothing is
+                await asyncio.wait(actions.tasks)
             assert await counters(platform, [EXECUTION]) == before
         finally:
             await actions.close()
