@@ -62,7 +62,7 @@ def _switches(board: Board, cells: int) -> Line | None:
     named = {names[0] for _, names in imposed(board)}
     if not doubts and named.issuperset(found):
         return None
-    brief = f"{doubts} switch(es) IN DOUBT"
+    brief = f"{doubts} switch{'' if doubts == 1 else 'es'} IN DOUBT"
     # What a switch in doubt does, and what ends the doubt.
     cures = (f"{brief}, which halt as if set: release with m, r (panel 4), w", f"{brief}: m, r (panel 4), w")
     lines: list[Line] = [

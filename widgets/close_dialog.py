@@ -15,7 +15,7 @@ from cockpit.domain.documents import Epoch
 from cockpit.domain.text import clean, justification
 from widgets.board import Board
 from widgets.choice import Choice
-from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
+from widgets.dialog import NotedDialog, NotesInput, choices, notes_count, notes_fault
 from widgets.line import Line, cut
 from widgets.line_view import LineView
 from widgets.next_steps import steps
@@ -29,7 +29,7 @@ class CloseWish:
     notes: str
 
 
-class CloseDialog(Dialog[CloseWish | None]):
+class CloseDialog(NotedDialog[CloseWish | None]):
     """Returns a `CloseWish`, or None. Opens with Cancel focused."""
 
     TITLE_STYLE = "probing"
@@ -123,17 +123,3 @@ class CloseDialog(Dialog[CloseWish | None]):
     def typed(self, event: Input.Changed) -> None:
         self.query_one("#count", LineView).show([notes_count(event.value)])
         self.settle()
-
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        if fault := self.fault():
-            self.not_yet(fault)
-        else:
-            self.set_focus(self.query_one("#confirm"))
-
-    @on(Choice.Pressed)
-    def pressed(self, event: Choice.Pressed) -> None:
-        if event.choice.id == "confirm":
-            self.action_confirm()
-        else:
-            self.action_leave()

@@ -206,6 +206,24 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
         """Nothing to confirm, unless a subclass says otherwise."""
 
 
+class NotedDialog(Dialog[ResultT], Generic[ResultT]):
+    """One with notes, a button `confirm` and one that leaves. Enter in the notes goes on to the former."""
+
+    @on(Input.Submitted)
+    def entered(self) -> None:
+        if fault := self.fault():
+            self.not_yet(fault)
+        else:
+            self.set_focus(self.query_one("#confirm"))
+
+    @on(Choice.Pressed)
+    def pressed(self, event: Choice.Pressed) -> None:
+        if event.choice.id == "confirm":
+            self.action_confirm()
+        else:
+            self.action_leave()
+
+
 class NotesInput(Input):
     """One line of justification. `shows`: what it shows while it is empty. No blinking cursor: it would cost
     2.5 KB/s."""

@@ -18,7 +18,7 @@ from cockpit.domain.permissions import Permission
 from cockpit.domain.text import MIN_NOTES, clean, justification
 from widgets.board import Board
 from widgets.choice import Choice
-from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
+from widgets.dialog import NotedDialog, NotesInput, choices, notes_count, notes_fault
 from widgets.line import Line, cut, fold, join, wrap
 from widgets.line_view import LineView
 from widgets.next_steps import lacks, steps
@@ -42,7 +42,7 @@ class HalfOpenWish:
     override: str = ""
 
 
-class HalfOpenDialog(Dialog[HalfOpenWish | None]):
+class HalfOpenDialog(NotedDialog[HalfOpenWish | None]):
     """Returns a `HalfOpenWish`, or None. Opens with Cancel focused."""
 
     TITLE_STYLE = "probing"
@@ -233,17 +233,3 @@ class HalfOpenDialog(Dialog[HalfOpenWish | None]):
         count = "#override-count" if event.input.id == "override" else "#count"
         self.query_one(count, LineView).show([notes_count(event.value)])
         self.settle()
-
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        if fault := self.fault():
-            self.not_yet(fault)
-        else:
-            self.set_focus(self.query_one("#confirm"))
-
-    @on(Choice.Pressed)
-    def pressed(self, event: Choice.Pressed) -> None:
-        if event.choice.id == "confirm":
-            self.action_confirm()
-        else:
-            self.action_leave()

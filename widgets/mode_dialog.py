@@ -123,8 +123,9 @@ class ModeDialog(FormDialog[ModeWish]):
         parts.append((f" · {counted(resting(board, self.symbol))}", "dim"))
         if found.latched:
             parts.append((" · LATCHED: its safety latch is set (panel 4)", "bad"))
-        if found.doubts:
-            parts.append((f" · {len(found.doubts)} switch(es) in doubt: no new risk passes", "bad"))
+        if doubts := len(found.doubts):
+            switches = "1 switch" if doubts == 1 else f"{doubts} switches"
+            parts.append((f" · {switches} in doubt: no new risk passes", "bad"))
         if not board.redis_readable:
             parts.append((" · STALE, Redis does not answer here", "bad"))
         return (("now    ", "title"), *parts)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from widgets.choice import Choice
-from widgets.dialog import Dialog, NotesInput, choices, notes_count, notes_fault
+from widgets.dialog import NotedDialog, NotesInput, choices, notes_count, notes_fault
 from widgets.line import Line
 from widgets.line_view import LineView
 from widgets.row_list import RowList
@@ -36,7 +36,7 @@ class PickList(RowList):
         self.screen.set_focus(self.screen.query_one("#notes"))
 
 
-class PickDialog(Dialog[WishT | None], Generic[WishT]):
+class PickDialog(NotedDialog[WishT | None], Generic[WishT]):
     """A list, notes, two buttons. Returns a wish, or None. `_fixed` is the row that is meant. Subclasses list
     their rows, say what stands in the way, make the wish."""
 
@@ -111,17 +111,3 @@ class PickDialog(Dialog[WishT | None], Generic[WishT]):
     def typed(self, event: Input.Changed) -> None:
         self.query_one("#count", LineView).show([self.beside(event.value)])
         self.settle()
-
-    @on(Input.Submitted)
-    def entered(self) -> None:
-        if fault := self.fault():
-            self.not_yet(fault)
-        else:
-            self.set_focus(self.query_one("#confirm"))
-
-    @on(Choice.Pressed)
-    def pressed(self, event: Choice.Pressed) -> None:
-        if event.choice.id == "confirm":
-            self.action_confirm()
-        else:
-            self.action_leave()

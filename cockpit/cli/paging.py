@@ -19,7 +19,7 @@ from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.refusals import EXIT_DONE, EXIT_UNREACHABLE, EXIT_UNVERIFIED
 from cockpit.domain.silences import MOST_MINUTES, BadSilence, Matcher, parse_matchers, parse_minutes
-from cockpit.domain.text import justification
+from cockpit.domain.text import justification, many
 from cockpit.operations import resume, silences
 from cockpit.operations.outcomes import Outcome
 
@@ -125,7 +125,7 @@ def _warnings(paging: Paging | None, served_at: datetime | None, now: datetime) 
     grave = [row for row in paging.rows if row.given_up and row.severity in ("P0", "P1")]
     if grave:
         first = f"{grave[0].title} ({grave[0].receiver}: {grave[0].last_error})"
-        found.append(f"{len(grave)} grave page(s) were REFUSED FOR GOOD: call on-call yourself. {first}")
+        found.append(f"REFUSED FOR GOOD: {many(len(grave), 'grave page')}; call on-call yourself. {first}")
     if any(row.given_up for row in paging.rows):
         found.append("Once the receiver is mended, `cockpit pages retry` sends again what was given up.")
     return [*found, *paging.faults]
@@ -195,7 +195,7 @@ def silence_add(options: argparse.Namespace) -> Answer:
     covered = asyncio.run(_asked(settings, lambda alerts: _covered(alerts, matchers)))
     preview = [_alert_line(each) for each in covered[:_SHOWN]]
     left = [f"… and {len(covered) - _SHOWN} more"] if len(covered) > _SHOWN else []
-    head = f"It matches {len(covered)} alert(s) that fire now{':' if covered else '.'}"
+    head = f"It matches {many(len(covered), 'firing alert')}{':' if covered else '.'}"
     extra: dict[str, object] = {"matches": [dict(each.labels) for each in covered]}
     if not options.yes:
         asks = f"--yes: missing; it stands for having read this. Nothing is silenced. {head}"

@@ -103,7 +103,7 @@ async def test_a_silence_is_previewed_recorded_made_and_ended(bastion: Bastion, 
     arguments = ("silence", "add", "--matcher", BTC, "--minutes", "30", "--notes", NOTES)
     preview = await bastion.run(*arguments)
     assert (preview.code, preview.document["outcome"]) == (2, "refused")
-    assert "matches 1 alert(s)" in preview.document["message"]
+    assert "matches 1 firing alert:" in preview.document["message"]
     assert [each["alertname"] for each in preview.document["matches"]] == ["FeedLag"]
     assert await silenced(alerts) == {"FeedLag": False, "DiskFull": False}
 

@@ -183,7 +183,7 @@ def test_a_row_names_its_switches_without_colour(switches: tuple[str, ...], word
 def test_a_doubt_halts_and_is_called_a_doubt() -> None:  # I4
     shown = with_switches("hard_halt:BTC-USD", doubt=True)
     assert mark(shown, BTC) == "SWITCH IN DOUBT"
-    assert any("1 switch(es) IN DOUBT" in text_of(each) for each in banner(shown))
+    assert any("1 switch IN DOUBT" in text_of(each) for each in banner(shown))
     assert switches_set(shown) == ()
 
 

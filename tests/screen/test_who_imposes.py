@@ -113,7 +113,7 @@ def test_switches_are_counted_where_they_cannot_be_named(cells: int) -> None:
     }
     doubted = replace(shown, breakers=replace(shown.breakers, readings=readings))
     line = text_of(banner(doubted, cells)[1])
-    assert "WITHDRAWALS HALTED" in line and "1 switch(es) IN DOUBT" in line and len(line) <= cells
+    assert "WITHDRAWALS HALTED" in line and "1 switch IN DOUBT" in line and len(line) <= cells
 
 
 def test_a_halt_of_withdrawals_is_not_pushed_out_by_what_is_merely_wrong() -> None:
