@@ -44,7 +44,7 @@ class Asking(TypedAhead):
         super().__init__()
         self._drafts: dict[str, Draft] = {}
         self._own_half_opens: set[str] = set()
-        self._half_opening: set[str] = set()
+        self._half_opening: dict[str, str] = {}  # breaker to request, "" before it is answered
         self._told_runs: set[str] = set()
         self._own_runs: dict[str, asyncio.Task[None]] = {}
         self._doing: set[asyncio.Task[None]] = set()

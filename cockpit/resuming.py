@@ -52,12 +52,16 @@ class Resuming(Halting):
     async def _half_open_now(self, wish: HalfOpenWish, seen: BreakerSnapshot, desk: Desk) -> None:
         from cockpit.operations.resume import half_open_wish
 
-        self._half_opening.add(wish.breaker_id)
+        self._half_opening[wish.breaker_id], begun = "", None
         try:
             asked = half_open_wish(wish.breaker_id, wish.notes, wish.checked, wish.override)
             outcome = await desk.ask(asked, seen)
+            begun = outcome.event_id if outcome.word == "done" else None
         finally:
-            self._half_opening.discard(wish.breaker_id)
+            if begun:
+                self._half_opening[wish.breaker_id] = begun  # until its run is on the board
+            else:
+                self._half_opening.pop(wish.breaker_id, None)
         if outcome.event_id:
             self._own_half_opens.add(outcome.event_id)
         self._outcome(f"half-open {wish.breaker_id}", outcome)
@@ -93,6 +97,8 @@ class Resuming(Halting):
 
         for row in board.desk.runs:
             mine = row.run.login == desk.stores.login and row.request_id in self._own_half_opens
+            if self._half_opening.get(row.run.breaker_id) == row.request_id:
+                del self._half_opening[row.run.breaker_id]
             if mine and row.run.status is RunStatus.RUNNING and row.run.run_id not in self._own_runs:
                 self._own_runs[row.run.run_id] = self.do(self._probe(row, board.breakers, desk), "probe run")
             if mine and row.run.status is not RunStatus.RUNNING and row.run.run_id not in self._told_runs:

@@ -128,7 +128,7 @@ class Platform:
     @contextlib.asynccontextmanager
     async def connection(self, login: str = "owner") -> AsyncIterator[Any]:
         """A plain asyncpg connection of any login: the test's psql."""
-        connection = await asyncpg.connect(self.login(login).postgres_dsn, timeout=5)
+        connection = await asyncpg.connect(self.login(login).postgres_dsn, timeout=60)
         try:
             yield connection
         finally:
@@ -238,7 +238,7 @@ async def _build_template(valkey: Valkey, postgres: Postgres, folder: Path) -> T
 async def copy_platform(template: Template, folder: Path, limits: Mapping[str, object]) -> Platform:
     """A fresh platform in `folder`: config.toml, evidence, spool, its own database, a clean Redis."""
     database = f"test_{next(_COPIES)}"
-    owner = await asyncpg.connect(template.postgres.owner_dsn.replace("/cockpit", "/postgres"), timeout=5)
+    owner = await asyncpg.connect(template.postgres.owner_dsn.replace("/cockpit", "/postgres"), timeout=60)
     try:
         await owner.execute(f"CREATE DATABASE {database} TEMPLATE cockpit")
     finally:
@@ -274,7 +274,7 @@ async def drop_platform(platform: Platform) -> None:
     """Remove the database, whoever is still connected, and logins beyond the template's."""
     extra = set(platform.settings.logins) - set(platform.template.logins)
     owner = await asyncpg.connect(
-        platform.template.postgres.owner_dsn.replace("/cockpit", "/postgres"), timeout=5
+        platform.template.postgres.owner_dsn.replace("/cockpit", "/postgres"), timeout=60
     )
     try:
         await owner.execute(f"DROP DATABASE IF EXISTS {platform.database} WITH (FORCE)")

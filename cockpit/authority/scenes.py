@@ -100,12 +100,15 @@ async def read_scene(
 
 
 async def audited_scene(means: Means, breaker_id: BreakerId) -> tuple[World, Scene, str]:
-    """The world and its scene; a trip of this very moment is given a little time to be audited first."""
+    """The world and its scene. A trip of this very moment is given a little time first to be audited and to
+    get its document, which would void a commit that was begun before it was written."""
     ends = time.monotonic() + AUDIT_WAIT_S
     while True:
         world = await means.reader.read()
         scene, reason = await read_scene(means, world, breaker_id)
-        if scene.audited == scene.reading.epoch or time.monotonic() > ends:
+        epoch, document = scene.reading.epoch, scene.reading.document
+        written = document is not None and document.epoch == epoch
+        if (scene.audited == epoch and written) or time.monotonic() > ends:
             return world, scene, reason
         await asyncio.sleep(0.02)
 

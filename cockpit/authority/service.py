@@ -270,7 +270,7 @@ async def run(
 async def running_authority(
     settings: Settings,
     fault: Fault = no_fault,
-    wait_s: float = 10.0,
+    wait_s: float = 60.0,
     objectives: SloReader | None = None,
     objectives_every_s: float = EVERY_S,
 ) -> AsyncIterator[Authority]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,17 +17,18 @@ from redis.asyncio import Redis
 from backends.gate import Gate
 from backends.signing import read_document, sign_document
 from cockpit.authority.faults import Fault, no_fault
+from cockpit.authority.objectives import EVERY_S
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import EXECUTION, BreakerId
 from cockpit.domain.budgets import BURN_WINDOWS, Counts
 from cockpit.domain.documents import Document
 from cockpit.domain.slo_reports import SliReading, SloSnapshot, judge_slo
 from cockpit.domain.slos import Budgeting, Exclusion, Ratio, Slo, SloBook, Source, SourceKind
-from tests.authority.desk import BTC, Desk, until
+from tests.authority.desk import BTC, LONG_S, Desk, until
 
 DAY_S = 86_400
 GREEN, YELLOW, ORANGE, RED = Decimal("0.8"), Decimal("0.4"), Decimal("0.2"), Decimal("-0.5")
-EVERY_S = 0.1
+OFTEN_S = 0.1
 
 
 def slo(name: str, breaker: BreakerId, window_s: int = 30 * DAY_S) -> Slo:
@@ -97,19 +98,39 @@ class Scripted:
 
 @asynccontextmanager
 async def authority_with(desk: Desk, scripted: Scripted, fault: Fault = no_fault) -> AsyncIterator[Authority]:
-    async with running_authority(
-        desk.settings, fault, objectives=scripted, objectives_every_s=EVERY_S
-    ) as running:
+    acting = running_authority(desk.settings, fault, objectives=scripted)
+    async with acting as running, reading_often(running):
         yield running
 
 
-async def too_old(authority: Authority) -> None:
-    """Wait until its last reading of the objectives is too old to loosen by."""
+@asynccontextmanager
+async def reading_often(authority: Authority) -> AsyncIterator[None]:
+    """Have it read its objectives ten times a second, so that a test need not wait for the next reading. How
+    old a reading may be stays as it is: a busy machine makes none too old."""
 
-    async def old() -> bool:
-        return authority.means is not None and authority.means.objectives.young() is None
+    async def ask() -> None:
+        while True:
+            if authority.means is not None:
+                authority.means.objectives._asked.set()
+            await asyncio.sleep(OFTEN_S)
 
-    await until(old)
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def too_old(authority: Authority, scripted: Scripted) -> None:
+    """Its last reading of the objectives is too old to loosen by, and no other one comes: not by waiting, but
+    as if it had been begun earlier."""
+    scripted.held = True
+    assert authority.means is not None
+    objectives = authority.means.objectives
+    assert objectives._last is not None and objectives.young() is not None
+    objectives._last = replace(objectives._last, began=objectives._last.began - 1.5 * EVERY_S)
+    assert objectives.young() is None and objectives.recent() is not None
 
 
 async def share_of(desk: Desk, name: BreakerId) -> Decimal:
@@ -122,11 +143,26 @@ async def share_of(desk: Desk, name: BreakerId) -> Decimal:
         await store.close()
 
 
-async def share_becomes(desk: Desk, name: BreakerId, share: str, limit_s: float = 8.0) -> None:
+async def share_becomes(desk: Desk, name: BreakerId, share: str) -> None:
+    """Until the document says so and that is recorded: Redis has it before Postgres tells of it."""
+
     async def reached() -> bool:
         return await share_of(desk, name) == Decimal(share)
 
-    await until(reached, limit_s)
+    await until(reached)
+    await recorded(desk, name)
+
+
+async def recorded(desk: Desk, name: BreakerId) -> None:
+    """Until every change of this breaker that was begun has its outcome."""
+    async with desk.platform.connection() as connection:
+
+        async def none_open() -> bool:
+            return not await connection.fetchval(
+                "SELECT count(*) FROM commits WHERE status = 'intent' AND breaker_id = $1", name
+            )
+
+        await until(none_open)
 
 
 @asynccontextmanager
@@ -139,14 +175,24 @@ async def gate_of(desk: Desk) -> AsyncIterator[Gate]:
         await redis.aclose()
 
 
-async def age_document(desk: Desk, name: BreakerId, seconds: float) -> None:
-    """As if the document had been written earlier: waiting for it would take as long."""
+async def age_document(desk: Desk, name: BreakerId) -> None:
+    """As if the document had been written long ago: waiting for it would take as long."""
+    await rewrite(desk, name, lambda old: replace(old, issued_at=old.issued_at - timedelta(seconds=LONG_S)))
+
+
+async def end_quiet_period(desk: Desk, name: BreakerId) -> None:
+    """As if its time were over."""
+    await rewrite(desk, name, lambda old: replace(old, quiet_until=old.issued_at))
+
+
+async def rewrite(desk: Desk, name: BreakerId, change: Callable[[Document], Document]) -> None:
+    """Put another document into both stores, as if that one had been committed."""
+    await recorded(desk, name)
     async with desk.platform.redis_line() as line, desk.platform.connection() as owner:
         raw = await line.command("GET", f"breaker:{name}")
         document = read_document(raw, desk.platform.keyring)
         assert isinstance(document, Document)
-        older = replace(document, issued_at=document.issued_at - timedelta(seconds=seconds))
-        signed = sign_document(older, desk.platform.authority_key)
+        signed = sign_document(change(document), desk.platform.authority_key)
         await owner.execute("UPDATE breakers SET document = $2 WHERE breaker_id = $1", name, signed.decode())
         await line.command("SET", f"breaker:{name}", signed)
 
@@ -154,11 +200,16 @@ async def age_document(desk: Desk, name: BreakerId, seconds: float) -> None:
 async def details_of(desk: Desk, name: str, action: str) -> Mapping[str, Any]:
     """The details of the newest entry of that action about `name`."""
     async with desk.platform.connection() as connection:
-        text = await connection.fetchval(
-            "SELECT details_text FROM audit_log WHERE target = $1 AND action = $2 ORDER BY seq DESC LIMIT 1",
-            name,
-            action,
-        )
-    assert text is not None, f"no {action} of {name}"
+
+        async def told() -> str | None:
+            text: str | None = await connection.fetchval(
+                "SELECT details_text FROM audit_log WHERE target = $1 AND action = $2"
+                " ORDER BY seq DESC LIMIT 1",
+                name,
+                action,
+            )
+            return text
+
+        text = await until(told)
     found: Mapping[str, Any] = json.loads(text)
     return found

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from backends.signing import SignedCommand, canonical, sign_command
+from cockpit.authority.service import Authority
 from cockpit.config import Settings
 from cockpit.domain.audit import sha256_hex
 from cockpit.domain.breakers import BreakerId
@@ -29,9 +30,21 @@ NOTES = "root cause found and fixed, dashboards are clean"
 BTC = BreakerId("instrument:BTC-USD")
 ETH = BreakerId("instrument:ETH-USD")
 ALL = tuple(item.item_id for item in VOUCHED)
+LONG_S = 600.0
+"""Longer than any test takes: what must not come by itself within one."""
+UNHURRIED = {
+    "reset_interval_s": 2,
+    "quiet_period_s": 1,
+    "run_deadline_s": LONG_S,
+    "close_window_s": LONG_S,
+    "latency_bound_ms": 60_000,
+    "max_clock_skew_s": 30,
+    "reconciliation_fresh_s": 3_600,
+}
+"""Limits on a machine that may be busy: only what tests wait for is short."""
 
 
-async def until(condition: Callable[[], Awaitable[Any]], limit_s: float = 8.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], limit_s: float = 90.0) -> Any:
     """What `condition` says once it is true."""
     ends = time.monotonic() + limit_s
     while True:
@@ -129,7 +142,7 @@ class Desk:
         finally:
             await store.close()
 
-    async def becomes(self, name: BreakerId, state: State, limit_s: float = 8.0) -> None:
+    async def becomes(self, name: BreakerId, state: State, limit_s: float = 90.0) -> None:
         async def reached() -> bool:
             return await self.state(name) is state
 
@@ -156,7 +169,7 @@ class Desk:
         await self.audited(event_id, "CIRCUIT_BREAKER_TRIP")
         return event_id
 
-    async def audited(self, event_id: str, action: str, limit_s: float = 8.0) -> Any:
+    async def audited(self, event_id: str, action: str, limit_s: float = 90.0) -> Any:
         async with self.platform.connection() as connection:
 
             async def found() -> Any:
@@ -194,13 +207,13 @@ class Desk:
         )
 
     async def ask(
-        self, kind: Kind, name: BreakerId, login: str = "operator1", wait_s: float = 10.0, **changes: Any
+        self, kind: Kind, name: BreakerId, login: str = "operator1", wait_s: float = 90.0, **changes: Any
     ) -> RequestRow:
         command = await self.command(kind, name, login, **changes)
         await self.send(command)
         return await self.answer(command.request_id, login, wait_s)
 
-    async def answer(self, request_id: str, login: str = "operator1", wait_s: float = 10.0) -> RequestRow:
+    async def answer(self, request_id: str, login: str = "operator1", wait_s: float = 90.0) -> RequestRow:
         row: RequestRow = await (await self.store(login)).await_outcome(request_id, wait_s)
         return row
 
@@ -225,7 +238,7 @@ class Desk:
             )
         return str(row.run.run_id)
 
-    async def run_status(self, run_id: str, wanted: str, limit_s: float = 8.0) -> None:
+    async def run_status(self, run_id: str, wanted: str, limit_s: float = 90.0) -> None:
         async with self.platform.connection() as connection:
 
             async def reached() -> bool:
@@ -243,6 +256,24 @@ class Desk:
         assert begun.status == "done", begun.message
         await self.run_status(await self.probe(name, login), "passed")
         return await self.ask(Kind.CLOSE, name, login)
+
+    async def break_chain(self, authority: Authority) -> None:
+        """Edit an entry that `authority` has not verified yet: one below what it has is found at the next
+        full verification only."""
+
+        async def found_or_to_be_found() -> bool:
+            await self.trip(ETH)
+            async with self.platform.connection() as owner, owner.transaction():
+                await owner.execute("SET LOCAL session_replication_role = replica")
+                seq = await owner.fetchval(
+                    "UPDATE audit_log SET user_id = 'nobody' WHERE seq = (SELECT max(seq) FROM audit_log)"
+                    " RETURNING seq"
+                )
+            assert authority.means is not None
+            chain = authority.means.health.chain
+            return chain.seq < seq or chain.fault is not None
+
+        await until(found_or_to_be_found)
 
     def hide_evidence(self) -> tuple[Path, Path]:
         """Take the evidence store away: what takes its place is no folder."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
 from cockpit.authority import faults
+from cockpit.authority import objectives as objectives_module
 from cockpit.authority.objectives import Objectives
 from cockpit.authority.service import Authority
 from cockpit.authority.size_share import Sizes
@@ -17,7 +19,6 @@ from cockpit.domain.breakers import EXECUTION, GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.states import State
 from tests.authority.budgets import (
-    EVERY_S,
     FILLS,
     GREEN,
     ORANGE,
@@ -28,13 +29,15 @@ from tests.authority.budgets import (
     age_document,
     authority_with,
     details_of,
+    end_quiet_period,
     gate_of,
+    reading_often,
     share_becomes,
     share_of,
     slo,
     too_old,
 )
-from tests.authority.desk import BTC, ETH, Desk, until
+from tests.authority.desk import BTC, ETH, LONG_S, Desk, until
 from tests.authority.test_interruptions import Trap
 
 
@@ -60,7 +63,7 @@ async def test_a_spent_budget_halves_the_size_of_its_scope_and_gives_it_back(
         scripted.left[ORDERS.name] = YELLOW
         await scripted.seen()
         assert await share_of(desk, EXECUTION) == Decimal("0.5")  # not so soon after the last change
-        await age_document(desk, EXECUTION, 10)
+        await age_document(desk, EXECUTION)
         await share_becomes(desk, EXECUTION, "1")
         assert (await gate.decide("BTC-USD", "momentum")).size_share == 1
         actions = await desk.actions(EXECUTION)
@@ -74,7 +77,7 @@ async def test_an_unknown_budget_keeps_the_size_across_terms(desk: Desk, scripte
         await share_becomes(desk, EXECUTION, "0.5")
         scripted.left[ORDERS.name] = None
         await scripted.seen()
-        await age_document(desk, EXECUTION, 10)
+        await age_document(desk, EXECUTION)
         await _turns(desk)
         assert await share_of(desk, EXECUTION) == Decimal("0.5")
     async with authority_with(desk, scripted):  # a successor that never knew it takes it from the record
@@ -90,13 +93,13 @@ async def test_an_unknown_budget_keeps_the_size_across_terms(desk: Desk, scripte
 
 
 async def test_an_old_reading_lifts_nothing_and_stops_no_turn(desk: Desk, scripted: Scripted) -> None:
-    async with authority_with(desk, scripted):
+    async with authority_with(desk, scripted) as running:
         await desk.becomes(EXECUTION, State.CLOSED)
         scripted.left[ORDERS.name] = ORANGE
         await share_becomes(desk, EXECUTION, "0.5")
         scripted.left[ORDERS.name] = GREEN
-        scripted.held = True
-        await age_document(desk, EXECUTION, 10)
+        await too_old(running, scripted)
+        await age_document(desk, EXECUTION)
         await desk.trip(ETH)  # turns go on
         await _turns(desk)
         assert await share_of(desk, EXECUTION) == Decimal("0.5")
@@ -128,7 +131,7 @@ async def test_a_limit_waits_for_no_evidence_store_and_its_evidence_follows(
         row = await _entry(desk, "CIRCUIT_BREAKER_LIMIT")
         scripted.left[ORDERS.name] = GREEN
         await scripted.seen()
-        await age_document(desk, EXECUTION, 10)
+        await age_document(desk, EXECUTION)
         await _turns(desk)
         assert await share_of(desk, EXECUTION) == Decimal("0.5")  # I7: a lift is a loosening
     desk.show_evidence(*away)
@@ -139,9 +142,10 @@ async def test_a_limit_waits_for_no_evidence_store_and_its_evidence_follows(
 
         await until(written)
         assert await desk.evidence_sha256(_key(row)) == row["evidence_sha256"]
-        await share_becomes(desk, EXECUTION, "1", 15)
+        await share_becomes(desk, EXECUTION, "1")
 
 
+@pytest.mark.parametrize("limits", [{"quiet_period_s": LONG_S}])
 async def test_half_open_and_close_heed_the_budgets(desk: Desk, scripted: Scripted) -> None:
     async with authority_with(desk, scripted) as running:
         await desk.becomes(BTC, State.CLOSED)
@@ -163,8 +167,7 @@ async def test_half_open_and_close_heed_the_budgets(desk: Desk, scripted: Script
         await scripted.seen()
         row = await desk.ask(Kind.CLOSE, BTC)
         assert (row.status, row.code) == ("refused", "checklist")
-        scripted.held = True  # no fresh reading is as bad as a bad one
-        await too_old(running)
+        await too_old(running, scripted)  # no fresh reading is as bad as a bad one
         row = await desk.ask(Kind.CLOSE, BTC)
         assert "the objectives could not be read" in (row.message or "")
         scripted.held = False
@@ -173,6 +176,7 @@ async def test_half_open_and_close_heed_the_budgets(desk: Desk, scripted: Script
         row = await desk.ask(Kind.CLOSE, BTC)
         assert row.status == "done", row.message
         assert await share_of(desk, BTC) == Decimal("0.25")
+        await end_quiet_period(desk, BTC)
         await desk.becomes(BTC, State.CLOSED)
         assert await share_of(desk, BTC) == Decimal("0.5")  # ended into what the budget leaves
 
@@ -207,7 +211,7 @@ async def test_a_restart_of_redis_reissues_the_size(desk: Desk, scripted: Script
         scripted.left[ORDERS.name] = None
         await asyncio.to_thread(desk.platform.valkey.stop)
         await asyncio.to_thread(desk.platform.valkey.start)
-        await desk.becomes(EXECUTION, State.CLOSED, 15)
+        await desk.becomes(EXECUTION, State.CLOSED)
         assert (await desk.epoch(EXECUTION)).run_id != old.run_id
         await desk.audited_last(EXECUTION, "CIRCUIT_BREAKER_RESTORE")
         assert await share_of(desk, EXECUTION) == Decimal("0.5")
@@ -246,23 +250,26 @@ async def test_since_is_when_the_state_began_not_when_its_size_changed(
         )
 
 
-async def test_ages_of_readings() -> None:
+async def test_ages_of_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(objectives_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(objectives_module, "WAIT_S", 0.1)
     scripted, health = Scripted(), Health()
     objectives = Objectives(scripted, health, every_s=0.2)
     assert objectives.recent() is None and objectives.young() is None
     first = await objectives.fresh()
     assert first is not None and objectives.recent() is first
     assert await objectives.fresh() is first and scripted.reads == 1  # young enough: not read again
+    now += 0.01
     objectives.outdate()
     assert objectives.young() is None and objectives.recent() is first  # tightens still, loosens no more
     second = await objectives.fresh()
     assert second is not first and scripted.reads == 2
     scripted.held = True
-    ends = datetime.now(UTC) + timedelta(seconds=0.25)
-    while datetime.now(UTC) < ends:
-        await asyncio.sleep(0.01)
+    now += 0.25
     assert objectives.young() is None and objectives.recent() is second
     assert await objectives.fresh() is None
+    now += 0.36
     assert objectives.recent() is None  # three times the interval has passed by now
     scripted.held = False
     assert await objectives.fresh() is not None
@@ -288,7 +295,7 @@ def _key(row: dict[str, str]) -> str:
 
 
 async def test_a_part_is_raised_by_a_young_reading_only(desk: Desk, scripted: Scripted) -> None:
-    objectives = Objectives(scripted, Health(), every_s=0.2)
+    objectives = Objectives(scripted, Health(), every_s=LONG_S)
     sizes = Sizes(objectives)
     async with desk.platform.connection() as connection:
         scripted.left[ORDERS.name] = ORANGE
@@ -315,16 +322,18 @@ async def test_a_budget_read_during_the_genesis_costs_no_grant(
 ) -> None:
     trap, stop = Trap(point), asyncio.Event()
     trap.armed = scripted.held = True
-    authority = Authority(desk.settings, trap, "first", scripted, EVERY_S)
+    authority = Authority(desk.settings, trap, "first", scripted)
     work = asyncio.create_task(authority.run(stop))
-    await asyncio.wait_for(trap.reached.wait(), 10)  # it closes everything, and knows of no budget yet
-    scripted.left[ORDERS.name] = RED
-    scripted.held = False
-    await scripted.seen()
-    trap.released.set()
     try:
-        await desk.becomes(EXECUTION, State.CLOSED)
-        await share_becomes(desk, EXECUTION, "0.5")
+        async with reading_often(authority):
+            await asyncio.wait_for(trap.reached.wait(), 60)  # it closes everything, and knows no budget yet
+            scripted.left[ORDERS.name] = RED
+            scripted.held = False
+            await scripted.seen()
+            trap.released.set()
+            await desk.becomes(EXECUTION, State.CLOSED)
+            await share_becomes(desk, EXECUTION, "0.5")
     finally:
+        trap.released.set()
         stop.set()
         await work

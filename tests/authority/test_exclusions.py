@@ -180,14 +180,9 @@ async def test_nothing_is_adjusted_on_a_broken_chain_or_unread_objectives(
 ) -> None:  # I24
     async with authority_with(desk, scripted) as running:
         await desk.becomes(EXECUTION, State.CLOSED)
-        scripted.held = True
-        await too_old(running)
+        await too_old(running, scripted)
         row = await exclude(desk, stretch())
         assert row.code == "store-unreachable", row
         scripted.held = False
-        async with desk.platform.connection() as owner, owner.transaction():
-            await owner.execute("SET LOCAL session_replication_role = replica")
-            await owner.execute(
-                "UPDATE audit_log SET user_id = 'x' WHERE seq = (SELECT max(seq) FROM audit_log)"
-            )
+        await desk.break_chain(running)
         assert (await exclude(desk, stretch())).code == "audit-broken"

@@ -34,14 +34,12 @@ class Stop:
 
 
 async def cut_off(desk: Desk, point: str, part: int) -> None:
-    """An authority that is killed there; its lease is over."""
+    """An authority that is killed there."""
     stop = Stop(point, part)
     first = Authority(desk.settings, stop, holder="first")
     work = asyncio.create_task(first.run(asyncio.Event()))
-    await asyncio.wait_for(stop.reached.wait(), 10)
-    await kill(first, work)
-    async with desk.platform.connection() as owner:
-        await owner.execute("UPDATE authority_lease SET expires_at = clock_timestamp()")
+    await asyncio.wait_for(stop.reached.wait(), 60)
+    await kill(desk, work)
 
 
 async def tried(desk: Desk) -> list[BreakerId]:

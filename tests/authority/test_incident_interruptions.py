@@ -25,7 +25,7 @@ async def test_a_grant_that_ends_meanwhile(desk: Desk, kind: Kind) -> None:  # I
         target = incident if kind is Kind.ACKNOWLEDGE else json.dumps({"incident_id": incident})
         command = await desk.command(kind, GLOBAL, "operator1", target=target, reason="note", epoch=None)
         await desk.send(command)
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         await owner.execute("UPDATE role_grants SET revoked_at = clock_timestamp() WHERE login = 'operator1'")
         trap.released.set()
         assert (await desk.answer(command.request_id)).code == "revoked"

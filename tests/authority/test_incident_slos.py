@@ -13,7 +13,7 @@ from cockpit.domain import slo_breaches
 from cockpit.domain.breakers import EXECUTION
 from cockpit.domain.incident_story import IncidentStory
 from tests.authority.budgets import FILLS, GREEN, ORANGE, ORDERS, RED, Scripted, authority_with, slo
-from tests.authority.desk import BTC, Desk, until
+from tests.authority.desk import BTC, ETH, Desk, until
 from tests.authority.test_incident_changes import ack, change, opened, story
 
 
@@ -54,14 +54,19 @@ async def told(desk: Desk, incident: str, *kinds: str) -> IncidentStory:
     return await until(reached)  # type: ignore[no-any-return]
 
 
-async def settled(scripted: Scripted, readings: int = 6) -> None:
-    """Until the authority has judged what was said for longer than anything waits."""
+async def settled(desk: Desk, scripted: Scripted, readings: int = 6) -> None:
+    """Until the authority has judged what was said for longer than anything waits. Trips are recorded in
+    turns, at whose end it judges: once the second one is, the turn of the first is over."""
     before = scripted.reads
 
     async def read() -> bool:
         return scripted.reads >= before + readings
 
-    await until(read)
+    for _ in range(2):
+        await until(read)
+        await desk.trip(ETH)
+        await desk.trip(ETH)
+        before = scripted.reads
 
 
 async def test_a_standing_breach_is_one_incident_that_grows_and_eases(desk: Desk, scripted: Scripted) -> None:
@@ -100,11 +105,11 @@ async def test_what_people_ended_comes_back_only_when_it_is_new(desk: Desk, scri
         first = await newest(desk, 1)
         assert (await ack(desk, first)).status == "done"
         assert (await change(desk, "resolve", first)).status == "done"
-        await settled(scripted)
+        await settled(desk, scripted)
         (row,) = await found(desk)
         assert row["dedup_key"] == f"slo:{FILLS.name}#{first}"  # its key is free
     async with authority_with(desk, scripted):  # nor does a new term forget it
-        await settled(scripted)
+        await settled(desk, scripted)
         assert len(await found(desk)) == 1
         scripted.left[FILLS.name] = RED  # graver than what was ended
         second = await newest(desk, 2)
@@ -123,7 +128,7 @@ async def test_what_flaps_or_is_unknown_opens_nothing(
     monkeypatch.setattr(slo_breaches, "BREACHED_FOR", timedelta(seconds=60))
     scripted.left = {ORDERS.name: RED, FILLS.name: None}
     async with authority_with(desk, scripted):
-        await settled(scripted)
+        await settled(desk, scripted)
         scripted.broken = True
         await settled_by_time(desk)
         assert await found(desk) == []
@@ -146,7 +151,7 @@ async def test_a_hundred_breaches_are_no_storm(desk: Desk, monkeypatch: pytest.M
     scripted = Scripted(slos=many, left={each.name: Decimal("-1") for each in many})
     async with authority_with(desk, scripted):
         await newest(desk, 3)
-        await settled(scripted)
+        await settled(desk, scripted)
         assert len(await found(desk)) == 3
         async with desk.platform.connection() as owner:  # an hour later
             await owner.execute("UPDATE incidents SET opened_at = opened_at - interval '61 minutes'")
@@ -155,11 +160,11 @@ async def test_a_hundred_breaches_are_no_storm(desk: Desk, monkeypatch: pytest.M
 
 async def test_an_objective_that_nobody_wrote_down_is_no_link(desk: Desk, scripted: Scripted) -> None:
     async with authority_with(desk, scripted):
-        await settled(scripted)
+        await settled(desk, scripted)
         incident = await opened(desk)
         assert (await change(desk, "link", incident, slos=["no-such-objective"])).code == "malformed"
         assert (await change(desk, "link", incident, slos=[ORDERS.name])).status == "done"
         assert (await story(desk, incident)).row.slos == (ORDERS.name,)
         scripted.faults = ("a file is wrong",)  # then a name is only a name
-        await settled(scripted)
+        await settled(desk, scripted)
         assert (await change(desk, "link", incident, slos=["perhaps"])).status == "done"

@@ -173,8 +173,7 @@ async def test_unknown_budgets_are_overridden_too(desk: Desk, scripted: Scripted
     async with authority_with(desk, scripted) as running:
         await desk.becomes(BTC, State.CLOSED)
         await desk.trip(BTC)
-        scripted.held = True
-        await too_old(running)
+        await too_old(running, scripted)
         row = await half_open(desk, BTC, "admin1")
         assert row.status == "done", row.message
         assert len(await overrides(desk)) == 1
@@ -206,7 +205,7 @@ async def test_authority_that_ends_before_the_commit_voids_it(desk: Desk, script
         trap.armed = True
         command = await desk.command(Kind.CLOSE, BTC, "operator1")
         await desk.send(command)
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         await owner.execute("UPDATE role_grants SET expires_at = clock_timestamp() WHERE login = 'admin1'")
         trap.released.set()
         assert (await desk.answer(command.request_id)).status == "void"

@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
+from cockpit.authority import objectives
 from cockpit.authority.service import running_authority
 from cockpit.domain.adjustments import exclusion_target
 from cockpit.domain.breakers import EXECUTION
 from cockpit.domain.commands import Kind
 from cockpit.domain.states import State
-from tests.authority.budgets import age_document, gate_of, share_becomes
+from tests.authority.budgets import age_document, gate_of, reading_often, share_becomes
 from tests.authority.desk import BTC, Desk
 
 OBJECTIVE = """
@@ -62,7 +65,7 @@ async def sample(desk: Desk, good: int, total: int, age: timedelta) -> None:
         )
 
 
-async def test_an_agreed_exclusion_gives_the_size_back(desk: Desk) -> None:
+async def test_an_agreed_exclusion_gives_the_size_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = desk.platform.folder / "slos"
     folder.mkdir()
     (folder / "order-success.yaml").write_text(OBJECTIVE)
@@ -70,7 +73,8 @@ async def test_an_agreed_exclusion_gives_the_size_back(desk: Desk) -> None:
     await sample(desk, 10_000, 10_000, timedelta(days=2))
     await sample(desk, 100, 250, timedelta(hours=5))  # 150 bad of some 10,000, where 100 are allowed
     await sample(desk, 100, 100, timedelta(seconds=1))
-    async with running_authority(desk.settings, objectives_every_s=0.2), gate_of(desk) as gate:
+    monkeypatch.setattr(objectives, "WAIT_S", 20.0)
+    async with running_authority(desk.settings) as running, reading_often(running), gate_of(desk) as gate:
         await share_becomes(desk, EXECUTION, "0.5")
         decision = await gate.decide("BTC-USD")
         assert (decision.effective_state, decision.size_share) == (State.CLOSED, Decimal("0.5"))
@@ -85,7 +89,7 @@ async def test_an_agreed_exclusion_gives_the_size_back(desk: Desk) -> None:
         assert yes.status == "done", yes.message
         row = await desk.ask(Kind.HALF_OPEN, BTC)  # at once: what was read before counts no more
         assert row.status == "done", row.message
-        await age_document(desk, EXECUTION, 10)
+        await age_document(desk, EXECUTION)
         await share_becomes(desk, EXECUTION, "1")
         back = await desk.ask(
             Kind.INCLUDE, EXECUTION, "admin1", target=asked.request_id, epoch=None, checked=()

@@ -9,7 +9,7 @@ from cockpit.authority.service import Authority
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
 from cockpit.domain.desk import RequestRow
-from tests.authority.desk import BTC, ETH, Desk
+from tests.authority.desk import BTC, ETH, Desk, until
 
 INCIDENT = """
 INSERT INTO incidents (severity, title, status, source, classification, breaker_id, breakers)
@@ -30,6 +30,19 @@ SELECT $1, $2, $3, at, at FROM (SELECT clock_timestamp() + make_interval(secs =>
 """
 
 
+@pytest.fixture
+async def one_day(desk: Desk) -> None:
+    """Bars are of the database's days: no test of them begins in the last minutes of one."""
+
+    async def long_left() -> bool:
+        async with desk.platform.connection() as connection:
+            left = "SELECT (clock_timestamp() + interval '3 minutes') AT TIME ZONE 'UTC'"
+            today = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date"
+            return bool((await connection.fetchval(left)).date() == await connection.fetchval(today))
+
+    await until(long_left, 240)
+
+
 async def sql(desk: Desk, statement: str, *arguments: object) -> None:
     async with desk.platform.connection() as connection:
         await connection.execute(statement, *arguments)
@@ -48,6 +61,7 @@ async def accepted(desk: Desk, kind: Kind = Kind.HALF_OPEN) -> RequestRow:
     return row
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_data_needs_thirty_bars_and_a_clean_cycle(desk: Desk, authority: Authority) -> None:
     await desk.trip(BTC)
     await sql(desk, CYCLE, "clean", -5, 0)
@@ -92,6 +106,7 @@ async def test_data_needs_thirty_bars_and_a_clean_cycle(desk: Desk, authority: A
     await accepted(desk, Kind.CLOSE)
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_old_bars_are_none(desk: Desk, authority: Authority) -> None:
     await desk.trip(BTC)
     await sql(desk, INCIDENT, "data-integrity", GLOBAL, [])  # as the guard calls it
@@ -160,6 +175,7 @@ IMPOSSIBLE = (
 )
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_a_cycle_with_impossible_times_is_told_and_blocks_nothing_for_good(
     desk: Desk, authority: Authority
 ) -> None:  # I25

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from backends.signing import sign_command
 from cockpit.authority.service import Authority
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Kind
 from cockpit.domain.permissions import Role
 from cockpit.domain.states import State
-from tests.authority.desk import BTC, ETH, Desk
+from tests.authority.desk import BTC, ETH, LONG_S, Desk
 
 
 async def test_genesis_closes_once_then_trip_and_resume(desk: Desk, authority: Authority) -> None:  # I1, I7
@@ -102,6 +104,7 @@ async def test_the_live_checklist_and_the_own_probes_refuse(desk: Desk, authorit
     assert (await desk.ask(Kind.CLOSE, BTC)).status == "done"
 
 
+@pytest.mark.parametrize("limits", [{"reset_interval_s": LONG_S}])
 async def test_one_reset_a_minute_over_all_breakers(desk: Desk, authority: Authority) -> None:  # I12, F17
     await desk.becomes(BTC, State.CLOSED)
     for name in (BTC, ETH):

@@ -63,7 +63,7 @@ async def trapped(desk: Desk, trap: Trap, command: Command, ends: str, login: st
     trap.reached.clear()
     trap.released.clear()
     await desk.send(command)
-    await asyncio.wait_for(trap.reached.wait(), 10)
+    await asyncio.wait_for(trap.reached.wait(), 60)
     async with desk.platform.connection() as owner:
         await owner.execute(ends, login)
         trap.released.set()

@@ -86,7 +86,7 @@ async def test_a_switch_that_is_set_while_it_is_committed_voids_it(desk: Desk, p
         trap.armed = True
         command = await desk.command(Kind.HALF_OPEN, BTC, "operator1")
         await desk.send(command)
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         await desk.trip(HARD)
         trap.released.set()
         row = await desk.answer(command.request_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cockpit.authority import faults
+from cockpit.authority import faults, size_limits
 from cockpit.authority.means import Means
 from cockpit.authority.service import Authority
 from cockpit.authority.term import Term
@@ -18,7 +18,6 @@ from cockpit.domain.commands import Kind
 from cockpit.domain.desk import RequestRow
 from cockpit.domain.states import State
 from tests.authority.budgets import (
-    EVERY_S,
     GREEN,
     ORDERS,
     RED,
@@ -26,11 +25,13 @@ from tests.authority.budgets import (
     age_document,
     authority_with,
     details_of,
+    end_quiet_period,
     gate_of,
+    recorded,
     share_becomes,
     share_of,
 )
-from tests.authority.desk import BTC, Desk, until
+from tests.authority.desk import BTC, LONG_S, Desk, until
 from tests.authority.test_interruptions import Trap, kill
 
 
@@ -118,7 +119,7 @@ async def test_the_smallest_of_all_counts(desk: Desk, scripted: Scripted) -> Non
         assert row.status == "done" and "stays at 0.5: order-success RED" in (row.message or "")
         assert (await desk.actions(EXECUTION))[-1] == "SIZE_LIMIT_LIFTED"
         scripted.left[ORDERS.name] = GREEN
-        await age_document(desk, EXECUTION, 10)
+        await age_document(desk, EXECUTION)
         await share_becomes(desk, EXECUTION, "1")
 
 
@@ -136,6 +137,7 @@ async def test_a_limit_of_an_open_breaker_applies_when_it_closes(desk: Desk, scr
         assert "CIRCUIT_BREAKER_LIMIT_INTENT" not in await desk.actions(BTC)  # it was born with it
 
 
+@pytest.mark.parametrize("limits", [{"quiet_period_s": LONG_S}])
 async def test_a_quiet_period_is_limited_and_lifted_within_itself(desk: Desk, scripted: Scripted) -> None:
     async with authority_with(desk, scripted):
         await desk.becomes(BTC, State.CLOSED)
@@ -145,8 +147,9 @@ async def test_a_quiet_period_is_limited_and_lifted_within_itself(desk: Desk, sc
             before = json.loads(await line.command("GET", f"breaker:{BTC}"))
             row = await limit(desk, BTC, "0.2")
             after = json.loads(await line.command("GET", f"breaker:{BTC}"))
-        if after["state"] == "QUIET_PERIOD":  # else it had ended by then
-            assert (after["size_share"], after["quiet_until"]) == ("0.2", before["quiet_until"])
+        assert after["state"] == "QUIET_PERIOD"
+        assert (after["size_share"], after["quiet_until"]) == ("0.2", before["quiet_until"])
+        await end_quiet_period(desk, BTC)
         await desk.becomes(BTC, State.CLOSED)
         assert await share_of(desk, BTC) == Decimal("0.2")
         assert (await lift(desk, BTC, row.request_id)).status == "done"
@@ -159,9 +162,9 @@ async def test_a_successor_finishes_or_voids_a_change_of_size(
     desk: Desk, scripted: Scripted, point: str, kind: Kind
 ) -> None:  # I7, I8, F7, F23
     trap, stop = Trap(point), asyncio.Event()
-    first = Authority(desk.settings, trap, "first", scripted, EVERY_S)
+    first = Authority(desk.settings, trap, "first", scripted)
     work = asyncio.create_task(first.run(stop))
-    await asyncio.wait_for(first.acting.wait(), 10)
+    await asyncio.wait_for(first.acting.wait(), 60)
     await desk.becomes(BTC, State.CLOSED)
     target = "0.5"
     if kind is Kind.LIFT:
@@ -169,8 +172,8 @@ async def test_a_successor_finishes_or_voids_a_change_of_size(
     trap.armed = True
     command = await desk.command(kind, BTC, "operator1", target=target, checked=())
     await desk.send(command)
-    await asyncio.wait_for(trap.reached.wait(), 10)
-    await kill(first, work)
+    await asyncio.wait_for(trap.reached.wait(), 60)
+    await kill(desk, work)
     at_death = await share_of(desk, BTC)
     assert at_death == (Decimal("0.5") if (point == faults.AFTER_SET) is (kind is Kind.LIMIT) else 1)
     async with authority_with(desk, scripted):
@@ -185,6 +188,7 @@ async def test_a_successor_finishes_or_voids_a_change_of_size(
             await share_becomes(desk, BTC, "1" if applied else "0.5")
         word = "" if applied else "_VOID"
         await desk.audited(*await _intent_of(desk, kind, word))
+        await recorded(desk, BTC)
         async with desk.platform.connection() as connection:
             assert await connection.fetchval("SELECT count(*) FROM commits WHERE status = 'intent'") == 0
             in_force = await connection.fetchval("SELECT count(*) FROM size_limits WHERE lifted_at IS NULL")
@@ -199,7 +203,7 @@ async def test_a_trip_that_races_a_change_of_size_wins(desk: Desk, scripted: Scr
         trap.armed = True
         command = await desk.command(Kind.LIFT, BTC, "operator1", target=limit_id, checked=())
         await desk.send(command)
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         await desk.trip(BTC, "operator2")
         trap.released.set()
         assert (await desk.answer(command.request_id)).status == "void"
@@ -208,7 +212,7 @@ async def test_a_trip_that_races_a_change_of_size_wins(desk: Desk, scripted: Scr
         trap.released.clear()
         scripted.left[ORDERS.name] = RED
         trap.armed = True
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         await desk.trip(EXECUTION, "operator2")
         trap.released.set()
         await desk.audited(*await _intent_of(desk, Kind.LIMIT, "_VOID", EXECUTION))
@@ -236,10 +240,11 @@ class Between:
         async def waits() -> bool:
             return any(part in task.get_name() for task in means.tasks)
 
-        await until(waits, 15)
+        await until(waits)
         return means
 
 
+@pytest.mark.parametrize("limits", [{"quiet_period_s": LONG_S}])
 @pytest.mark.parametrize("due", ["lift", "end of a quiet period"])
 async def test_a_limit_waits_for_no_loosening_that_is_due(
     desk: Desk, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, due: str
@@ -253,7 +258,7 @@ async def test_a_limit_waits_for_no_loosening_that_is_due(
             await share_becomes(desk, EXECUTION, "0.5")
             async with between.means.loosening:
                 scripted.left[ORDERS.name] = GREEN
-                await age_document(desk, EXECUTION, 11)
+                await age_document(desk, EXECUTION)
                 await between.holds("lift of")
                 row = await limit(desk, EXECUTION, "0.2")
                 assert await share_of(desk, EXECUTION) == Decimal("0.2")
@@ -261,6 +266,7 @@ async def test_a_limit_waits_for_no_loosening_that_is_due(
             await desk.trip(EXECUTION)
             assert (await desk.resume(EXECUTION)).status == "done"
             async with between.means.loosening:
+                await end_quiet_period(desk, EXECUTION)
                 await between.holds("quiet period of")
                 row = await limit(desk, EXECUTION, "0.2")
                 assert await share_of(desk, EXECUTION) == Decimal("0.2")
@@ -269,7 +275,7 @@ async def test_a_limit_waits_for_no_loosening_that_is_due(
         lifted = await lift(desk, EXECUTION, row.request_id)
         assert lifted.status == "done", lifted.message
         await desk.becomes(EXECUTION, State.CLOSED)
-        await share_becomes(desk, EXECUTION, "1", 15)
+        await share_becomes(desk, EXECUTION, "1")
 
 
 async def test_a_persons_lift_does_not_wait_for_one_behind_it(
@@ -287,11 +293,11 @@ async def test_a_persons_lift_does_not_wait_for_one_behind_it(
             await desk.send(command)
             await between.holds(f"request {command.request_id}")
             scripted.left[ORDERS.name] = GREEN
-            await age_document(desk, EXECUTION, 11)
+            await age_document(desk, EXECUTION)
             await between.holds("lift of")
         row = await desk.answer(command.request_id)
         assert row.status == "done", row.message
-        await share_becomes(desk, EXECUTION, "1", 15)
+        await share_becomes(desk, EXECUTION, "1")
 
 
 async def test_a_limit_that_comes_while_a_loosening_commits_is_not_passed_by(
@@ -304,7 +310,7 @@ async def test_a_limit_that_comes_while_a_loosening_commits_is_not_passed_by(
         trap.armed = True
         command = await desk.command(Kind.LIFT, BTC, "operator1", target=first, checked=())
         await desk.send(command)
-        await asyncio.wait_for(trap.reached.wait(), 10)
+        await asyncio.wait_for(trap.reached.wait(), 60)
         other = await desk.command(Kind.LIMIT, BTC, "operator2", target="0.7", checked=())
         await desk.send(other)
 
@@ -345,12 +351,12 @@ async def test_without_evidence_a_limit_works_and_a_lift_is_refused(
         async def written() -> bool:  # by the very authority that wrote the limit
             return bool(await desk.evidence_sha256(key) == proof["evidence_sha256"])
 
-        await until(written, 15)
+        await until(written)
 
         async def lifted() -> bool:  # as soon as the authority finds its evidence store again
             return (await lift(desk, BTC, row.request_id)).status == "done"
 
-        await until(lifted, 15)
+        await until(lifted)
 
 
 async def test_a_lift_is_for_the_epoch_that_was_seen(desk: Desk, scripted: Scripted) -> None:  # I2
@@ -366,19 +372,20 @@ async def test_a_lift_is_for_the_epoch_that_was_seen(desk: Desk, scripted: Scrip
 
 
 async def test_while_redis_is_away_a_limit_is_recorded_and_not_shown_as_done(
-    desk: Desk, scripted: Scripted
+    desk: Desk, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # I25, F9
+    monkeypatch.setattr(size_limits, "CONFIRM_S", 1.0)
     async with authority_with(desk, scripted):
         await desk.becomes(BTC, State.CLOSED)
         command = await desk.command(Kind.LIMIT, BTC, "operator1", target="0.5", checked=())
         await asyncio.to_thread(desk.platform.valkey.stop)
         try:
             await desk.send(command)
-            row = await desk.answer(command.request_id, wait_s=8)
+            row = await desk.answer(command.request_id)
         finally:
             await asyncio.to_thread(desk.platform.valkey.start)
         assert row.outcome is not None and row.outcome["outcome"] == "pending", row
-        await share_becomes(desk, BTC, "0.5", 15)
+        await share_becomes(desk, BTC, "0.5")
 
 
 async def test_one_login_has_so_many(desk: Desk, scripted: Scripted) -> None:  # F25
@@ -426,15 +433,15 @@ async def _intent_of(desk: Desk, kind: Kind, word: str, name: str = BTC) -> tupl
 
 async def test_a_recorded_limit_never_expires(desk: Desk, scripted: Scripted) -> None:  # F23, F24
     trap, stop = Trap(faults.AFTER_INTENT), asyncio.Event()
-    first = Authority(desk.settings, trap, "first", scripted, EVERY_S)
+    first = Authority(desk.settings, trap, "first", scripted)
     work = asyncio.create_task(first.run(stop))
-    await asyncio.wait_for(first.acting.wait(), 10)
+    await asyncio.wait_for(first.acting.wait(), 60)
     await desk.becomes(BTC, State.CLOSED)
     trap.armed = True
     command = await desk.command(Kind.LIMIT, BTC, "operator1", target="0.5", checked=())
     await desk.send(command)
-    await asyncio.wait_for(trap.reached.wait(), 10)
-    await kill(first, work)
+    await asyncio.wait_for(trap.reached.wait(), 60)
+    await kill(desk, work)
     async with desk.platform.connection() as owner:  # nobody is there to answer for a long time
         await owner.execute("UPDATE requests SET submitted_at = submitted_at - interval '5 minutes'")
     async with authority_with(desk, scripted):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -20,11 +20,6 @@ from tests.authority.desk import BTC, Desk, until
 from tests.authority.test_kill import a_step, rows
 
 LATEST = "18446744073709551615-18446744073709551615"  # after it the stream takes no entry
-
-
-@pytest.fixture
-def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 2, "quiet_period_s": 1}
 
 
 @asynccontextmanager
@@ -81,7 +76,7 @@ async def test_no_grant_is_reissued_past_a_trip_that_waits(desk: Desk, term: str
                     await desk.send(trip)
                 async with watched(gate) as seen:
                     await asyncio.to_thread(desk.platform.valkey.start)
-                    await until(lambda: audited(desk, *trips), 15)
+                    await until(lambda: audited(desk, *trips))
                     await desk.becomes(GLOBAL, State.CLOSED)
         if term == "a new term":
             await asyncio.to_thread(desk.platform.valkey.stop)
@@ -89,7 +84,7 @@ async def test_no_grant_is_reissued_past_a_trip_that_waits(desk: Desk, term: str
                 await desk.send(trip)
             await asyncio.to_thread(desk.platform.valkey.start)
             async with watched(gate) as seen, running_authority(desk.settings):
-                await until(lambda: audited(desk, *trips), 15)
+                await until(lambda: audited(desk, *trips))
                 await desk.becomes(GLOBAL, State.CLOSED)
     assert seen and not any(paid or order is State.CLOSED for paid, order, _ in seen)
 
@@ -102,7 +97,7 @@ async def test_a_waiting_trip_of_global_holds_everything_below_it(desk: Desk) ->
         await desk.send(trip)
         async with watched(gate) as seen:
             await asyncio.to_thread(desk.platform.valkey.start)
-            await until(lambda: audited(desk, trip), 15)
+            await until(lambda: audited(desk, trip))
             await desk.becomes(BTC, State.CLOSED)  # its own grant, under what is halted
         assert not any(State.CLOSED in (order, other) for _, order, other in seen)
         assert await desk.state(GLOBAL) is State.OPEN
@@ -113,7 +108,7 @@ async def test_the_genesis_grant_waits_for_a_trip(desk: Desk) -> None:  # I1, I1
     await desk.send(trip)
     async with gate_of(desk) as gate, watched(gate) as seen, running_authority(desk.settings):
         await desk.becomes(GLOBAL, State.CLOSED)
-        await until(lambda: audited(desk, trip), 15)
+        await until(lambda: audited(desk, trip))
         assert await desk.state(BTC) is State.OPEN
     assert not any(order is State.CLOSED for _, order, _ in seen)
 

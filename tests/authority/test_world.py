@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from backends.redis_authority import AuthorityRedis
+import pytest
+
+from backends.redis_authority import AuthorityRedis, AuthorityView
 from backends.signing import sign_document
 from cockpit.authority.world import WorldReader
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.states import State
-from tests.authority.desk import BTC, until
+from tests.authority.desk import BTC
 from tests.trading_platform import Platform
 
 SOFT = BreakerId("soft_halt:BTC-USD")
@@ -41,7 +43,7 @@ async def test_only_what_changed_is_read_again_and_a_new_server_changes_all(plat
 
 
 async def test_a_probe_run_ends_by_the_servers_clock_though_no_byte_changes(
-    platform: Platform,
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # I11
     await platform.open_for_trading()
     redis = AuthorityRedis(platform.login("authority").redis_url, platform.catalogue)
@@ -50,17 +52,21 @@ async def test_a_probe_run_ends_by_the_servers_clock_though_no_byte_changes(
         document = (await reader.read()).document(BTC)
         assert document is not None
         probing = replace(
-            document, state=State.HALF_OPEN, run_deadline=await redis.time() + timedelta(seconds=1)
+            document, state=State.HALF_OPEN, run_deadline=await redis.time() + timedelta(minutes=1)
         )
         async with platform.redis_line() as line:
             await line.command("SET", f"breaker:{BTC}", sign_document(probing, platform.authority_key))
         begun = await reader.read()
         assert begun.readings[BTC].state is State.HALF_OPEN
 
-        async def over() -> bool:
-            return (await reader.read()).readings[BTC].state is State.OPEN
+        read = redis.read_all
 
-        await until(over)
-        assert (await reader.read()).stamp == begun.stamp
+        async def later() -> AuthorityView:
+            view = await read()
+            return replace(view, server_time=view.server_time + timedelta(minutes=1))
+
+        monkeypatch.setattr(redis, "read_all", later)
+        over = await reader.read()
+        assert over.readings[BTC].state is State.OPEN and over.stamp == begun.stamp
     finally:
         await redis.close()

@@ -66,7 +66,7 @@ async def cockpit(
         cwd=ROOT,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -84,7 +84,7 @@ async def inside(config: Path, *arguments: str) -> Done:
     out, err = io.StringIO(), io.StringIO()
     state = {"XDG_STATE_HOME": str(config.parent / "state"), "HOME": "/nonexistent"}
     with patch.dict(os.environ, state), redirect_stdout(out), redirect_stderr(err):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             code = await asyncio.to_thread(run, [*arguments, "--config", str(config)])
     done = Done(code, out.getvalue(), err.getvalue())
     assert "Traceback" not in done.out + done.err

@@ -7,15 +7,13 @@ import io
 import json
 import tarfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 
 from cockpit.domain.audit import Entry, Head, verify_chain
 from cockpit.domain.documents import parse_rfc3339
-from tests.authority.desk import until
 from tests.cli.bastion import Bastion, manned
 from tests.cli.commands import moved
 from tests.trading_platform import Platform
@@ -30,20 +28,10 @@ async def bastion(platform: Platform) -> AsyncIterator[Bastion]:
 
 
 async def incident_of(bastion: Bastion) -> str:
-    """The incident that a trip opened, once the authority has recorded it."""
-    await bastion.trip(BTC)
-    connection = await asyncpg.connect(bastion.platform.owner.postgres_dsn)
-    found: list[Any] = []
-
-    async def opened() -> bool:
-        found[:] = await connection.fetch("SELECT incident_id FROM incidents WHERE breaker_id = $1", BTC)
-        return bool(found)
-
-    try:
-        await until(opened, 10)
-    finally:
-        await connection.close()
-    return str(found[0]["incident_id"])
+    """The incident that a trip opened, once the authority has recorded it and written its evidence."""
+    await bastion.recorded(await bastion.trip(BTC))
+    async with bastion.platform.connection() as connection:
+        return str(await connection.fetchval("SELECT incident_id FROM incidents WHERE breaker_id = $1", BTC))
 
 
 def unpacked(path: Path) -> dict[str, bytes]:
@@ -99,8 +87,7 @@ async def test_a_store_that_is_away_leaves_a_named_gap(bastion: Bastion, tmp_pat
     incident = await incident_of(bastion)
     target = tmp_path / "case.tar.gz"
     config = moved(bastion.config, "no-redis.toml", redis=1)
-    away = Bastion(bastion.platform, config, bastion.venue)
-    done = await away.run("incident", "bundle", incident, "--output", str(target))
+    done = await replace(bastion, config=config).run("incident", "bundle", incident, "--output", str(target))
     assert done.code == 5
     assert list(done.document["missing"]) == ["redis.json"]
     assert json.loads(unpacked(target)["manifest.json"])["missing"] == done.document["missing"]
@@ -109,11 +96,6 @@ async def test_a_store_that_is_away_leaves_a_named_gap(bastion: Bastion, tmp_pat
 async def test_evidence_that_was_changed_is_named(bastion: Bastion, tmp_path: Path) -> None:
     incident = await incident_of(bastion)
     folder = bastion.platform.folder / "evidence" / "transitions"
-
-    async def written() -> bool:
-        return any(BTC in path.read_text() for path in folder.glob("*-OPEN.json"))
-
-    await until(written, 10)
     [path] = [path for path in folder.glob("*-OPEN.json") if BTC in path.read_text()]
     path.write_text("{}")
     target = tmp_path / "case.tar.gz"

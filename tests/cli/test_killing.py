@@ -12,8 +12,14 @@ from cockpit.demo.orders import Side
 from tests.authority.desk import BTC
 from tests.cli.commands import NOTES, OUTCOME, Done, cockpit, inside, moved
 from tests.demo.trading import until
-from tests.kill.ground import BRIEF, Ground, ground_on, rest
+from tests.kill.ground import BRIEF, QUICK, Ground, be_patient, ground_on, rest
 from tests.trading_platform import Platform
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cockpit.cli.killing.PACE", QUICK)
+    be_patient(monkeypatch)
 
 
 @pytest.fixture
@@ -43,13 +49,13 @@ async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15,
     denied = await run(ground, "kill-switch", "--notes", NOTES, "--yes", login="operator1")
     assert denied.code == 3 and denied.document["outcome"] == "refused"
     assert not denied.document["delivered"]["redis"]
-    assert "CIRCUIT_BREAKER_TRIP" not in await ground.desk.actions("global")
     assert denied.err.count("\n") == 1 and "KILL" not in denied.out and "steps" not in denied.document
 
     async def said_once() -> bool:
         return (await ground.desk.actions("global")).count("DENIED") == 1
 
-    await until(said_once)
+    await until(said_once, 60)
+    assert "CIRCUIT_BREAKER_TRIP" not in await ground.desk.actions("global")
 
     done = await run(ground, "kill-switch", "--notes", NOTES, "--yes")
     found = done.document
@@ -90,7 +96,7 @@ async def until_told(told: Any) -> Any:
         found[:] = await told() or []
         return bool(found)
 
-    await until(has, 20)
+    await until(has, 60)
     return found
 
 
@@ -110,7 +116,7 @@ async def test_what_is_left_exits_4_and_is_gone_on_with(ground: Ground) -> None:
     async def recorded() -> bool:
         return (await ground.desk.actions("global")).count("DENIED") == before + 1
 
-    await until(recorded)
+    await until(recorded, 60)
     again = await run(ground, "kill-switch", "--resume", "--yes", login="admin2")
     assert again.code == 0 and again.document["kill_id"] == done.document["kill_id"], again.err
 
@@ -120,15 +126,17 @@ async def test_without_redis_it_exits_5_and_empties_the_venue(
 ) -> None:  # F9
     monkeypatch.setattr("cockpit.cli.killing.PACE", BRIEF)
     await ground.load()
+    mine = rest(ground, "BTC-USD", Side.BUY)
     cut = moved(config_of(ground), "cut.toml", redis=1)
     done = await run(ground, "kill-switch", "--notes", NOTES, "--yes", config=cut)
     assert (done.code, done.document["verdict"]) == (5, "UNPROVED"), done.err
     assert not done.document["delivered"]["redis"] and "Redis has not confirmed" in done.document["message"]
+    assert mine not in ground.plant.venue.resting
 
 
 async def test_all_orders_of_one_instrument(ground: Ground) -> None:
     words = ("--reason", NOTES, "--ticket", "OPS-7", "--yes")
-    await ground.desk.trip(BTC)
+    await ground.tripped(BTC)
     await ground.trading.gateway.set_faults({"cancel_failures": 1})
     mine = rest(ground, "BTC-USD", Side.BUY)
     left = await run(ground, "cancel-all", "BTC-USD", *words, login="operator1")
@@ -142,7 +150,7 @@ async def test_all_orders_of_one_instrument(ground: Ground) -> None:
         actions = await ground.desk.actions("instrument:BTC-USD")
         return (actions.count("ORDERS_CANCELLED"), actions.count("ORDERS_CANCEL_REFUSED")) == (3, 1)
 
-    await until(recorded)
+    await until(recorded, 60)
     async with ground.platform.connection() as connection:
         details = await connection.fetchval(
             "SELECT details FROM audit_log WHERE action = 'ORDERS_CANCELLED' ORDER BY seq LIMIT 1"

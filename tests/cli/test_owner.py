@@ -1,4 +1,4 @@
-"""init, keygen, admin and doctor, as a real process."""
+"""init, keygen, admin and doctor, mostly as a real process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from cockpit.authority.service import running_authority
 from cockpit.domain.refusals import Refused
-from tests.cli.commands import cockpit, moved, trip_arguments
+from tests.cli.commands import cockpit, inside, moved, trip_arguments
 from tests.trading_platform import PEOPLE, Platform
 
 
@@ -99,13 +99,16 @@ async def test_init_on_empty_stores_grants_once_and_closes_nothing(bare: Path) -
     assert (await cockpit(bare, "status", "--json")).document["breakers"] == status
 
 
-async def test_lost_redis_users_come_back(platform: Platform, tmp_path: Path) -> None:  # F26
+async def test_lost_redis_users_come_back(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F26
     """The ACL file went with a restart: `doctor` names it, trips go by Postgres, `init` mends whom it can
     and names the command for whom it cannot."""
+    monkeypatch.setattr("cockpit.cli.tripping._STORE_S", 30.0)
     valkey, key = platform.valkey, str(tmp_path / "night.pem")
-    assert (await cockpit(platform.config, "keygen", "--output", key)).code == 0
+    assert (await inside(platform.config, "keygen", "--output", key)).code == 0
     add = ("admin", "add-operator", "night", "--role", "operator-act", "--person", "p-night")
-    added = await cockpit(platform.config, *add, "--public-key", f"{key}.pub", "--json")
+    added = await inside(platform.config, *add, "--public-key", f"{key}.pub", "--json")
     file = Path(added.document["credentials"])
     taken = file.with_name("handed-over")
     kept = (valkey.data / "users.acl").read_text()
@@ -114,27 +117,27 @@ async def test_lost_redis_users_come_back(platform: Platform, tmp_path: Path) ->
     (valkey.data / "users.acl").write_text("".join(bare))
     await asyncio.to_thread(valkey.start)
     try:
-        lost = await cockpit(platform.config, *trip_arguments("instrument:BTC-USD"))
+        lost = await inside(platform.config, *trip_arguments("instrument:BTC-USD"))
         assert (lost.code, lost.document["delivered"]) == (5, {"redis": False, "postgres": True}), lost.out
-        doctor = await cockpit(platform.config, "doctor", "--login", "owner")
+        doctor = await inside(platform.config, "doctor", "--login", "owner")
         assert doctor.code == 6
         assert "BAD   redis rights: Redis has no user operator1: run `cockpit init`" in doctor.out
 
         file.rename(taken)  # the owner keeps no password of hers
-        mended = await cockpit(platform.config, "init", "--json")
+        mended = await inside(platform.config, "init", "--json")
         assert mended.code == 0, mended.err
         assert set(mended.document["mended"]) == {"authority", "gateway", "pager", *PEOPLE}
         assert (mended.document["lost"], mended.document["genesis"]) == (["night"], False)
         assert "cockpit admin add-operator night --role operator-act" in mended.err
-        assert (await cockpit(platform.config, *trip_arguments("instrument:BTC-USD"))).code == 0
-        assert (await cockpit(platform.config, "init", "--json")).document["mended"] == []
+        assert (await inside(platform.config, *trip_arguments("instrument:BTC-USD"))).code == 0
+        assert (await inside(platform.config, "init", "--json")).document["mended"] == []
 
-        again = await cockpit(platform.config, *add, "--public-key", f"{key}.pub", "--json")
+        again = await inside(platform.config, *add, "--public-key", f"{key}.pub", "--json")
         assert again.code == 0, again.err
         assert file.read_text() != taken.read_text()
-        trip = await cockpit(platform.config, *trip_arguments("instrument:BTC-USD", "--login", "night"))
+        trip = await inside(platform.config, *trip_arguments("instrument:BTC-USD", "--login", "night"))
         assert (trip.code, "unsigned" in trip.err) == (0, False), trip.err
-        found = await cockpit(platform.config, "doctor", "--login", "owner")
+        found = await inside(platform.config, "doctor", "--login", "owner")
         assert "has no user" not in found.out
     finally:
         (valkey.data / "users.acl").write_text(kept)
@@ -171,7 +174,7 @@ async def test_init_takes_no_password_from_the_environment_for_others(platform: 
 
 async def test_doctor_lists_every_subject_and_what_to_do(platform: Platform) -> None:
     """A line each, worst words first to be seen; 0 nothing bad, 6 something, 5 a store away."""
-    silent = await cockpit(platform.config, "doctor")
+    silent = await inside(platform.config, "doctor")
     assert silent.code == 6
     assert "BAD   authority: none is running. Trips work, nothing resumes; start `cockpit" in silent.out
     lines = silent.out.splitlines()
@@ -179,7 +182,7 @@ async def test_doctor_lists_every_subject_and_what_to_do(platform: Platform) -> 
     subjects = [line[6:].partition(":")[0] for line in lines]
     assert {"settings", "redis", "postgres", "evidence", "gateway", "spool"} <= set(subjects)
     async with running_authority(platform.settings):
-        well = await cockpit(platform.config, "doctor", "--json")
+        well = await inside(platform.config, "doctor", "--json")
     assert (well.code, well.document["ok"]) == (0, True), well.out
     facts = well.document["facts"]
     assert all(fact["remedy"] for fact in facts if fact["severity"] != "ok")

@@ -73,14 +73,14 @@ async def test_the_service_delivers_and_the_backlog_shows_it(desk: Desk, receive
         cwd=ROOT,
     )
     try:
-        await receiver.until(1, timeout_s=20)
+        await receiver.until(1)
         receiver.default = answers("200 OK")
         fine = await desk.incident("P1")
         await receiver.until(2)
         await desk.settled()
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, said = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     log = said.decode()
     assert "this pager pages webhook" in log
@@ -149,7 +149,7 @@ async def test_what_was_given_up_is_sent_again(desk: Desk, receiver: Receiver) -
         grave, over = await desk.incident("P0", "It \x1b[31mburns"), await desk.incident("P1")
 
         async def refused() -> bool:
-            return (await desk.state())["failed"] == 2
+            return bool((await desk.state())["failed"] == 2)
 
         await until(refused)
         await desk.resolve(over)

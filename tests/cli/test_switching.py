@@ -38,11 +38,13 @@ async def test_halt_and_back_step_by_step(bastion: Bastion) -> None:  # I2, I7
     assert (halted.code, set(halted.document)) == (0, OUTCOME), halted.err
     assert "traps" in halted.document["message"] and "CANCEL_ONLY" in halted.document["message"]
     assert (await modes(bastion))["BTC-USD"] == "HARD_HALT"
+    await bastion.written("hard_halt:BTC-USD")
     straight = await mode(bastion, "NORMAL")
     assert straight.code == 4 and "CANCEL_ONLY first" in straight.err
     looser = await mode(bastion, "cancel-only")
     assert looser.code == 0, looser.err
     assert looser.document["breaker_id"] == "hard_halt:BTC-USD" and looser.document["evidence_link"]
+    await bastion.written("cancel_only:BTC-USD")
     listed = (await bastion.run("switches")).document
     assert [each["switch"] for each in listed["switches"] if each["set"]] == ["cancel_only:BTC-USD"]
     one = next(each for each in listed["switches"] if each["set"])
@@ -68,6 +70,7 @@ async def test_people_read_what_is_set(bastion: Bastion) -> None:
     quiet = await inside(bastion.config, "switches")
     assert "In NORMAL mode, not latched: BTC-USD, ETH-USD" in quiet.out and "permitted" in quiet.out
     await mode(bastion, "SOFT_HALT", symbol="ETH-USD")
+    await bastion.written("soft_halt:ETH-USD")
     told = await inside(bastion.config, "switches")
     line = next(line for line in told.out.splitlines() if line.startswith("soft_halt:ETH-USD"))
     assert "set" in line and "operator1" in line
@@ -85,6 +88,7 @@ async def test_withdrawals_are_a_safety_admins(bastion: Bastion) -> None:  # I18
         assert denied.code == 3, denied.err
     halted = await bastion.run("withdrawals", "halt", *WHY, *TICKET, "--login", "admin1")
     assert (halted.code, halted.document["breaker_id"]) == (0, "withdrawals"), halted.err
+    await bastion.written("withdrawals")
     assert (await bastion.run("switches")).document["withdrawals"] == {"permitted": False}
     assert (await bastion.run("withdrawals", "resume", *WHY, *TICKET)).code == 3
     resumed = await bastion.run("withdrawals", "resume", *WHY, *TICKET, "--login", "admin1")

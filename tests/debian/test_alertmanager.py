@@ -57,7 +57,10 @@ async def test_an_incident_fires_is_escalated_and_ends(desk: Desk, alerts: Runni
     async def priorities() -> list[str]:
         return sorted(each["labels"]["priority"] for each in await alerts.alerts())
 
-    async with paging(paged(desk.platform, alertmanager_url=alerts.url), total_s=5.0):
+    async def are(*wanted: str) -> bool:  # what is told to end now has ended a moment later
+        return await priorities() == list(wanted)
+
+    async with paging(paged(desk.platform, alertmanager_url=alerts.url)):
         incident = await desk.incident("P1")
         await desk.settled()
         (fired,) = await alerts.alerts()
@@ -67,13 +70,13 @@ async def test_an_incident_fires_is_escalated_and_ends(desk: Desk, alerts: Runni
         assert people.received[0].body["alerts"][0]["labels"]["severity"] == "critical"
         await desk.page(incident, "trigger", "P0")
         await desk.settled()
-        assert await priorities() == ["P0"]
+        await until(lambda: are("P0"))
         await desk.acknowledge(incident, "P0")
         await desk.settled()
         assert await priorities() == ["P0"]
         await desk.resolve(incident, "P0")
         await desk.settled()
-        assert await priorities() == []
+        await until(are)
         await until(lambda: _resolved(people))
 
 

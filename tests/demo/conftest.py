@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.demo.trading import Trading, trading_on
+from tests.demo.trading import PATIENCE_S, Trading, trading_on
 from tests.trading_platform import Platform
 
 
 @pytest.fixture
 async def trading(platform: Platform) -> AsyncIterator[Trading]:
     await platform.open_for_trading()
-    async with trading_on(platform) as made:
+    async with trading_on(platform, gate_s=PATIENCE_S) as made:
         yield made

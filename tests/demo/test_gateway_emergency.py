@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from backends.gateway import OrderNotPermitted
+from cockpit.demo import venue as venue_module
 from cockpit.demo.idempotency import KEPT_S, MOST, MOST_CANCELS, Answers, BadKey, Made
-from cockpit.demo.orders import Side
+from cockpit.demo.orders import OrderStatus, Side
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId
 from cockpit.domain.modes import Mode, switch_for
 from cockpit.domain.states import State
-from tests.demo.trading import Trading, trading_on, until
+from tests.demo.trading import PATIENCE_S, Trading, trading_on, until
 from tests.demo.trading import rest as rest_at
 from tests.trading_platform import Platform
 
@@ -22,17 +23,7 @@ BTC, ETH = "BTC-USD", "ETH-USD"
 
 
 def rest(trading: Trading, symbol: str) -> str:
-    return rest_at(trading.plant.venue, symbol, Side.BUY)
-
-
-async def halted(trading: Trading) -> None:
-    """No order adds risk any more, and none is on its way."""
-    await trading.trip("global")
-
-    async def acknowledged() -> bool:
-        return bool((await trading.acked())["epochs"].get("global", 0) >= 2)
-
-    await until(acknowledged)
+    return rest_at(trading.plant.venue, symbol, Side.BUY, kept=True)
 
 
 def hold(trading: Trading, symbol: str, quantity: str) -> None:
@@ -53,7 +44,7 @@ async def set_mode(trading: Trading, mode: Mode, symbol: str = BTC) -> None:
 
 
 async def test_a_repeat_gets_the_first_answer_and_submits_nothing(trading: Trading) -> None:  # I16
-    await halted(trading)
+    await trading.halted()
     hold(trading, ETH, "2")
     order_id = rest(trading, BTC)
     first = await trading.gateway.cancel_all(key="k1")
@@ -75,24 +66,30 @@ async def test_a_repeat_gets_the_first_answer_and_submits_nothing(trading: Tradi
     assert bad.status_code == 422
 
 
-async def test_overlapping_flattens_and_fills_flip_nothing(trading: Trading) -> None:  # F13, I16
-    await halted(trading)
-    await trading.gateway.set_faults({"latency_ms": 60})
+async def test_overlapping_flattens_and_fills_flip_nothing(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:  # F13, I16
+    monkeypatch.setattr(venue_module, "TIMEOUT_S", 600.0)
+    await trading.halted()
+    await trading.gateway.set_faults({"latency_ms": 60_000})
     hold(trading, ETH, "2")
     hold(trading, BTC, "-1")
     seen: list[Decimal] = []
     venue = trading.plant.venue
+    held = [each for each in venue.positions.values() if each.quantity]
     one, two = (
         asyncio.create_task(trading.gateway.flatten(key="a")),
         asyncio.create_task(trading.gateway.flatten(key="b")),
     )
     same = asyncio.create_task(trading.gateway.flatten(key="a"))
 
-    async def travelling() -> bool:
-        return len(trading.plant.flight) >= 1
+    async def travelling() -> bool:  # one for each position, of each of the two
+        orders = trading.plant.measuring.record.report(venue).orders.values()
+        return sum(each.reduce_only and each.status is OrderStatus.NEW for each in orders) == 2 * len(held)
 
     await until(travelling)
     hold(trading, ETH, "0.5")  # a fill that overlaps
+    await trading.gateway.heal()  # and all of them arrive
     while not (one.done() and two.done() and same.done()):
         seen.append(venue.positions[ETH].quantity)
         assert venue.positions[ETH].quantity >= 0 and venue.positions[BTC].quantity <= 0
@@ -104,8 +101,8 @@ async def test_overlapping_flattens_and_fills_flip_nothing(trading: Trading) -> 
 
 async def test_answers_outlive_the_plant(platform: Platform) -> None:  # I16
     await platform.open_for_trading()
-    async with trading_on(platform) as before:
-        await halted(before)
+    async with trading_on(platform, gate_s=PATIENCE_S) as before:
+        await before.halted()
         answer = await before.gateway.cancel_all(symbol=BTC, key="kept")
 
         async def written() -> bool:
@@ -113,7 +110,7 @@ async def test_answers_outlive_the_plant(platform: Platform) -> None:  # I16
 
         await until(written)
     await platform.open_for_trading()
-    async with trading_on(platform) as after:
+    async with trading_on(platform, gate_s=PATIENCE_S) as after:
         resting = rest(after, BTC)
         assert await after.gateway.cancel_all(symbol=BTC, key="kept") == answer
         assert resting in after.plant.venue.resting
@@ -170,7 +167,7 @@ async def test_a_latch_leaves_cancels_and_reducing(trading: Trading) -> None:
 
 async def test_withdrawals_are_halted_where_they_are_made(platform: Platform) -> None:  # I18
     await platform.open_for_trading(*platform.catalogue.everything)
-    async with trading_on(platform) as trading:
+    async with trading_on(platform, gate_s=PATIENCE_S) as trading:
         sent = await trading.gateway.withdraw("treasury", "USD", Decimal("10.5"), key="w1")
         assert sent.status == "sent"
         assert await trading.gateway.withdraw("treasury", "USD", Decimal("10.5"), key="w1") == sent
@@ -183,7 +180,7 @@ async def test_withdrawals_are_halted_where_they_are_made(platform: Platform) ->
             {"account": "", "asset": "USD", "amount": "1"},
         ):
             assert (await trading.http.post("/withdrawals", json=body)).status_code == 422
-    async with trading_on(platform) as again:  # another process would read the same
+    async with trading_on(platform, gate_s=PATIENCE_S) as again:  # another process would read the same
         with pytest.raises(OrderNotPermitted, match="withdrawal not permitted"):
             await again.gateway.withdraw("treasury", "USD", Decimal("10.5"))
         await platform.open_for_trading(WITHDRAWALS)
@@ -191,7 +188,7 @@ async def test_withdrawals_are_halted_where_they_are_made(platform: Platform) ->
 
 
 async def test_a_closed_market_and_refused_cancels(trading: Trading) -> None:  # F12
-    await halted(trading)
+    await trading.halted()
     hold(trading, ETH, "2")
     order_id = rest(trading, BTC)
     await trading.gateway.set_faults({"closed_market": 1, "cancel_failures": 1})

@@ -18,7 +18,7 @@ from cockpit.demo.market import LISTINGS
 from cockpit.demo.orders import Position
 from cockpit.demo.plant import Plant
 from cockpit.demo.setup import run_sql
-from tests.demo.trading import trading_on, until
+from tests.demo.trading import PATIENCE_S, trading_on, until
 from tests.trading_platform import Platform
 
 D = Decimal
@@ -141,14 +141,14 @@ async def test_a_fill_between_standing_and_flush_is_in_neither(platform: Platfor
 async def test_a_restart_in_the_middle_of_a_day_goes_on(platform: Platform) -> None:
     """The day's opening is kept, marks go on, and what an injected slippage cost is paid back."""
     await platform.open_for_trading()
-    async with trading_on(platform, seed=1) as first:
+    async with trading_on(platform, seed=1, gate_s=PATIENCE_S) as first:
         await first.gateway.set_faults({"slippage": 0.2, "settlement_lag_s": 600})
 
         async def lost() -> bool:
             row = (await first.samples("daily_pnl_usd"))[0]
-            return row["value"] is not None and row["value"] < -1_000
+            return row["value"] is not None and row["value"] < -1_100  # a part of it is the market's
 
-        await until(lost, 20)
+        await until(lost)
     async with platform.connection() as owner:
         before = await owner.fetchrow("SELECT * FROM plant.account")
         marks = dict(await owner.fetch("SELECT symbol, mark_price FROM positions"))
@@ -156,7 +156,7 @@ async def test_a_restart_in_the_middle_of_a_day_goes_on(platform: Platform) -> N
         assert before["ledger_seq"] < before["engine_seq"]
         await owner.execute("UPDATE plant.account SET opening = opening + 777")  # a loss of the morning
         since = await owner.fetchval("SELECT clock_timestamp()")
-    async with trading_on(platform, seed=2) as second:
+    async with trading_on(platform, seed=2, gate_s=PATIENCE_S) as second:
         account = second.plant.venue.account
         assert account.day is not None
         assert account.day.opening == before["opening"] + 777
@@ -187,7 +187,7 @@ async def test_the_time_in_which_nothing_ran_is_no_lag(platform: Platform) -> No
     async with platform.connection("gateway") as db:
         await ledger.load(db, PRICES)
         await Stored(db).note(fill(1, "0.5", "63000", age_s=6_000), fill(2, "0.25", "63000", age_s=5_990))
-    async with trading_on(platform) as second:
+    async with trading_on(platform, gate_s=PATIENCE_S) as second:
 
         async def measured() -> bool:
             return len(await second.samples("settlement_lag_s")) >= 3

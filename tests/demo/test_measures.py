@@ -3,11 +3,10 @@ back."""
 
 from __future__ import annotations
 
-import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from cockpit.demo import venue as venue_module
-from cockpit.demo.slis import COUNTS
+from cockpit.demo.slis import COUNTS, Sample, Slis
 from tests.demo.trading import Trading, until
 
 VALUES = (
@@ -47,14 +46,22 @@ async def test_every_figure_is_known_within_seconds(trading: Trading) -> None:
         assert row["value"] is None or math.isfinite(row["value"])
         if row["sli"] in VALUES:
             assert (row["value"] is None) == (row["total"] == 0)
-    healthy = {sli: (await trading.samples(sli))[0] for sli in ALL}
-    assert healthy["data_feed"]["good"] == healthy["data_feed"]["total"]
-    assert healthy["operations"]["good"] == healthy["operations"]["total"] > 0
-    assert healthy["data_quality_errors"]["value"] == healthy["data_stale_warnings"]["value"] == 0
-    assert healthy["settlement_lag_s"]["value"] < 3
-    assert healthy["invariant_violations"]["value"] == 0
-    assert abs(healthy["daily_pnl_usd"]["value"]) < 50
-    assert healthy["drawdown"]["value"] < 0.001
+    usual: dict[str, Callable[[Any], bool]] = {
+        "data_feed": clean,
+        "operations": clean,
+        "data_quality_errors": within(0),
+        "data_stale_warnings": within(0),
+        "settlement_lag_s": within(3),
+        "invariant_violations": within(0),
+        "daily_pnl_usd": within(50),
+        "drawdown": within(0.001),
+    }
+    for sli, condition in usual.items():  # a machine that stands still makes a feed old for a moment
+
+        async def seen(sli: str = sli, condition: Callable[[Any], bool] = condition) -> bool:
+            return condition((await trading.samples(sli))[0])
+
+        await until(seen)
 
 
 async def test_a_halt_gives_samples_without_traffic(trading: Trading) -> None:
@@ -133,7 +140,7 @@ async def test_fault_moves_the_figure_and_healing_returns_it(
             async def seen(sli: str = sli, condition: Callable[[Any], bool] = conditions[which]) -> bool:
                 return any(condition(row) for row in (await trading.samples(sli, since))[:1])
 
-            await until(seen, 15)
+            await until(seen)
 
     began = await trading.now()
     await trading.gateway.set_faults(faults)
@@ -155,7 +162,7 @@ async def test_a_runaway_order_is_a_position_and_is_undone(trading: Trading) -> 
     async def undone() -> bool:
         return await share() < Decimal("0.3")
 
-    await trading.gateway.set_faults({"position_runaway": 1.6})
+    await trading.gateway.set_faults({"position_runaway": 3})  # which the strategies reduce from then on
     await until(over_the_limit)
     await trading.gateway.heal()
     await until(undone)
@@ -174,32 +181,39 @@ async def test_no_answer_in_time_is_an_api_error(trading: Trading, monkeypatch: 
     assert scraped["venue_requests_total", ("timeout",)] > 3
 
 
-async def test_samples_wait_for_postgres(trading: Trading) -> None:  # F8
-    """Taken on time, written later, none lost and none twice: the seconds of the feed add up."""
-    began = await trading.now()
-    end = asyncio.get_running_loop().time() + 3
+async def test_samples_wait_for_postgres(trading: Trading, monkeypatch: pytest.MonkeyPatch) -> None:  # F8
+    """Taken on time while none can be written, written later, none lost and none twice."""
+    taken: list[Sample] = []
+    taking = Slis._row
+
+    def noting(self: Slis, *measured: Any) -> None:
+        taking(self, *measured)
+        taken.append(self.waiting[-1])
+
+    monkeypatch.setattr(Slis, "_row", noting)
+    waiting = trading.plant.measuring.slis.waiting
 
     async def killed() -> bool:
         await trading.fetch(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'plant'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'plant' AND datname = current_database()"
         )
-        return asyncio.get_running_loop().time() > end
+        return len({each.observed_at for each in waiting if each.sli == "data_feed"}) >= 5
 
-    await until(killed)
+    async with trading.platform.connection() as owner, owner.transaction():
+        await owner.execute("LOCK TABLE sli_samples IN ACCESS EXCLUSIVE MODE")
+        await until(killed)
+    taken_then = list(taken)
 
     async def caught_up() -> bool:
-        newest = (await trading.samples("data_feed"))[0]["observed_at"]
-        age = (await trading.now() - newest).total_seconds()
-        return bool(age < 0.7)
+        return not {id(each) for each in taken_then} & {id(each) for each in waiting}
 
     await until(caught_up)
-    rows = await trading.samples("data_feed", began)
-    passed = (rows[0]["observed_at"] - rows[-1]["observed_at"]).total_seconds()
-    counted = float(sum(row["total"] for row in rows[:-1]))
-    assert passed > 2.5
-    assert counted == pytest.approx(passed, abs=0.6)
-    steps = [(a["observed_at"] - b["observed_at"]).total_seconds() for a, b in pairwise(rows)]
-    assert max(steps) < 1.5
+    stored = await trading.fetch("SELECT sli, good, total, value, observed_at FROM sli_samples")
+    written = Counter(tuple(row.values()) for row in stored)
+    assert taken_then
+    for each in taken_then:
+        assert written[each.sli, each.good, each.total, each.value, each.observed_at] == 1, each
     await until(trading.ledger_agrees)
 
 

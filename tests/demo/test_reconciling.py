@@ -46,7 +46,7 @@ async def all_are(trading: Trading, verdict: Verdict, since: datetime) -> ReconS
             each.last.verdict is verdict and each.last.started_at > since for each in snapshot.lines
         )
 
-    await until(reached, 15)
+    await until(reached)
     return found[0]
 
 
@@ -60,7 +60,7 @@ async def again(trading: Trading, faults: dict[str, float], kind: Kind) -> Line:
         found[:] = [each for each in snapshot.lines if each.last.mismatches]
         return any(each.kind is kind for each in found)
 
-    await until(reached, 20)
+    await until(reached)
     assert {each.kind for each in found} == {kind}
     return found[0]
 
@@ -139,7 +139,7 @@ async def test_data_quality_and_risk_leave_their_records(trading: Trading) -> No
         return rows[0] if rows else None
 
     began = await trading.fetch("SELECT clock_timestamp() - interval '1 hour' AS at")
-    await until(lambda: cycle("clean", began[0]["at"]), 30)
+    await until(lambda: cycle("clean", began[0]["at"]))
     days = await trading.fetch(
         "SELECT symbol, count(*) FILTER (WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date) AS past"
         " FROM daily_bars GROUP BY symbol"
@@ -181,7 +181,7 @@ async def test_data_quality_and_risk_leave_their_records(trading: Trading) -> No
     assert ("slo_breach", "data-quality-errors") in [(each["event_type"], each["slo"]) for each in slos]
     healed = await trading.now()
     await trading.gateway.heal()
-    await until(lambda: cycle("clean", healed), 30)
+    await until(lambda: cycle("clean", healed))
 
 
 def order(name: str, status: OrderStatus, quantity: str = "2", symbol: str = BTC) -> Order:

@@ -6,27 +6,31 @@ The tests share the demo and build on each other: each begins where the one befo
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from redis.exceptions import RedisError
 
 from cockpit.domain.probes import RunStatus
 from cockpit.domain.states import State
+from cockpit.operations import probes
 from tests.cli.commands import OUTCOME
 from tests.demo.test_session import command_of
 from tests.e2e.attempts import POSTGRES, inbox_rows, redis_attempts
 from tests.e2e.demo import ASKS_S, PEOPLE, World, half_open_of, started, strictness, until
 from tests.screen.conftest import Cockpit
+from tests.trading_platform import run_apart
 from widgets.close_dialog import CloseDialog
 from widgets.half_open_dialog import HalfOpenDialog
 from widgets.views import RunView, VerificationView
 
 BTC, ETH, SOL = "instrument:BTC-USD", "instrument:ETH-USD", "instrument:SOL-USD"
-SLOW = {"latency_ms": 180}  # within its bound of 300: the probes pass, and take long enough to interfere
 TOO_SLOW = {"latency_ms": 900}  # past the bound, and not yet for the two minutes after which the guard trips
 ORDERS = "SELECT count(*) FROM recent_orders WHERE symbol = $1 AND NOT paper AND NOT reduce_only"
 TICKS = tuple(f"✓ {word}" for word in "halt gateways no automations event audit evidence".split())
@@ -34,7 +38,9 @@ TICKS = tuple(f"✓ {word}" for word in "halt gateways no automations event audi
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One reset in ten minutes: the second comes too early also where all that lies between takes long."""
     with started(tmp_path_factory.mktemp("main-job") / "data") as made:
+        run_apart(made.restart_authority(reset_interval_s=600, max_clock_skew_s=20))
         yield made
 
 
@@ -63,26 +69,49 @@ async def ready_to_ask(screen: Cockpit) -> None:
         dialog = screen.app.screen
         return isinstance(dialog, HalfOpenDialog) and dialog.fault() is None
 
-    await screen.until(clear, 45)
+    await screen.until(clear, 120)
+
+
+@contextlib.contextmanager
+def held_probe(name: str) -> Iterator[asyncio.Event]:
+    """This probe of the screen's next run waits for the event: until then the run goes on."""
+    go_on, run_probe = asyncio.Event(), probes.run_probe
+
+    async def waits(ordinal: int, probe: str, ports: probes.ProbePorts) -> probes.Probed:
+        if probe == name:
+            await go_on.wait()
+        return await run_probe(ordinal, probe, ports)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, "run_probe", waits)
+        yield go_on
+
+
+async def degraded(http: httpx.AsyncClient) -> bool:
+    return bool((await http.get("/health")).json()["status"] == "degraded")
 
 
 async def test_by_keys_at_80_by_24(world: World) -> None:  # I1 I7 I9 I10 I11 I25
     """Trip, see orders stop and the checks tick, half-open, a fault while the probes run, back to OPEN,
     refused while it lasts, healed, proved, closed, TRADING after the quiet period."""
+    await world.spare()
     async with world.screen("operator1") as screen, world.gateway() as http:
         await screen.shows("ALL TRADING: CLOSED · TRADING", "operator-act")
-        await until(lambda: world.query(f"{ORDERS} HAVING count(*) > 3", "BTC-USD"), 15)
+        await until(lambda: world.query(f"{ORDERS} HAVING count(*) > 3", "BTC-USD"))
         await cursor_to(screen, BTC)
         await trip_by_keys(screen)
         await orders_stop(world)
 
-        (await http.put("/faults", json=SLOW)).raise_for_status()
         await fill_half_open(screen)
         await ready_to_ask(screen)
-        await screen.press("ctrl+s")
-        await screen.until(lambda: running(screen))
-        assert (await world.gate())[BTC].effective_state is State.HALF_OPEN
-        (await http.put("/faults", json=TOO_SLOW)).raise_for_status()
+        with held_probe("gateway-health") as go_on:
+            await screen.press("ctrl+s")
+            await screen.until(lambda: running(screen))
+            assert (await world.gate())[BTC].effective_state is State.HALF_OPEN
+            (await http.put("/faults", json=TOO_SLOW)).raise_for_status()
+            await until(lambda: degraded(http))
+            go_on.set()
+            await screen.until(lambda: not running(screen))
         await screen.until(lambda: isinstance(screen.app.screen, RunView))
         await screen.shows("FAILED", "✗ paper-order", "✗ gateway-health", "back to OPEN")
         assert (await world.gate())[BTC].effective_state is State.OPEN
@@ -129,16 +158,19 @@ async def trip_by_keys(screen: Cockpit) -> None:
 
 async def orders_stop(world: World) -> None:
     """While another instrument goes on trading, this one places nothing more."""
-    before = await world.query(ORDERS, "BTC-USD")
-    others = await world.query(ORDERS, "ETH-USD")
-    await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "ETH-USD", others + 2), 15)
-    assert await world.query(ORDERS, "BTC-USD") == before
+    since = await world.query("SELECT clock_timestamp()")  # one placed before may be booked later
+    placed = f"{ORDERS} AND placed_at > $2"
+    await until(lambda: world.query(f"{placed} HAVING count(*) > 2", "ETH-USD", since))
+    assert await world.query(placed, "BTC-USD", since) == 0
 
 
 async def refused_while_it_lasts(world: World, screen: Cockpit) -> None:
     """By the screen and by the authority, in words that say what was read and what is wanted."""
     await fill_half_open(screen)
     await screen.shows("✗", "the venue takes")
+    dialog: Any = screen.app.screen
+    # Not only the gateway is slow: orders have been, too.
+    await screen.until(lambda: "fails and 1 more" in (dialog.fault() or ""))
     await screen.press("ctrl+s")
     assert isinstance(screen.app.screen, HalfOpenDialog)
     said = " ".join(screen.top().split())
@@ -153,8 +185,9 @@ async def refused_while_it_lasts(world: World, screen: Cockpit) -> None:
 
 
 async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
-    """The same with `--json` and exit codes, while the first breaker's quiet period runs; and one reset a
-    minute."""
+    """The same with `--json` and exit codes, while the first breaker's quiet period runs; and the pause that
+    two resets need."""
+    await world.spare()
     tripped = await world.trip(ETH)
     assert (tripped.code, tripped.document["state"]) == (0, "OPEN"), tripped.err
     early = await world.close(ETH)
@@ -163,10 +196,10 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     async def half_open() -> bool:  # until the slow orders of the last test are thirty seconds old
         done = await world.inside(*half_open_of(ETH))
         assert set(done.document) == OUTCOME
-        assert done.code == 0 or "latency" in done.document["message"], done.document
+        assert done.code == 0 or (done.code, done.document["outcome"]) == (4, "refused"), done.document
         return done.code == 0
 
-    await until(half_open, 45, ASKS_S)
+    await until(half_open, 120, ASKS_S)
     probed = await world.run("probe", ETH)
     assert probed.code == 0, probed.err
     assert [each["passed"] for each in probed.document["probes"]] == [True] * 5
@@ -175,12 +208,19 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     assert "reset" in second.document["message"].lower(), second.document
     assert (await world.breaker(ETH))["state"] == "HALF_OPEN"
     await world.restart_authority(reset_interval_s=1, quiet_period_s=4)
-    closed = await world.close(ETH)
+    closing = asyncio.create_task(world.close(ETH))
+
+    async def limited() -> str:  # for four seconds, whatever the command still does
+        assert not closing.done() or closing.result().code == 0, closing.result().out
+        found = (await world.gate())[ETH]
+        return str(found.size_share) if found.effective_state is State.QUIET_PERIOD else ""
+
+    share = await until(limited)
+    closed = await closing
     assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.err
     assert closed.document["delivered"] == {"redis": True, "postgres": True}
-    limited = (await world.gate())[ETH]
-    assert (limited.effective_state, str(limited.size_share)) == (State.QUIET_PERIOD, "0.25")
-    await world.becomes(BTC, "CLOSED", 30)
+    assert share == "0.25"
+    await world.becomes(BTC, "CLOSED")
     took = await world.query(
         "SELECT extract(epoch FROM max(timestamp) FILTER (WHERE action = 'CIRCUIT_BREAKER_QUIET_END')"
         " - max(timestamp) FILTER (WHERE action = 'CIRCUIT_BREAKER_RESET')) FROM audit_log WHERE target = $1",
@@ -188,10 +228,11 @@ async def test_by_the_command_line(world: World) -> None:  # I1 I9 I12 F17
     )
     assert took >= 19.9  # I13: the quiet period, by the stores' clock; RESET is recorded right after it began
     orders = await world.query(ORDERS, "BTC-USD")
-    await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "BTC-USD", orders + 2), 15)
+    await until(lambda: world.query(f"{ORDERS} HAVING count(*) > $2", "BTC-USD", orders + 2))
 
 
 async def test_global_takes_a_second_person(world: World) -> None:  # I19 I20 F16
+    await world.spare()
     assert (await world.trip("global")).code == 3
     assert (await world.trip("global", "admin1")).code == 0
     assert {each.halted_by for each in (await world.gate()).values()} == {"global"}
@@ -216,7 +257,15 @@ async def test_global_takes_a_second_person(world: World) -> None:  # I19 I20 F1
     closed = await world.close("global", "admin1")
     assert (closed.code, closed.document["state"]) == (0, "QUIET_PERIOD"), closed.document
     for name in ("global", ETH):
-        await world.becomes(name, "CLOSED", 20)
+        await world.becomes(name, "CLOSED")
+
+
+async def told(world: World, name: str) -> bool:
+    """Whether the authority's document of the halt stands beside the counter: it writes no other."""
+    async with world.redis() as owner:
+        counter, document = await owner.mget(f"trip:{name}", f"breaker:{name}")
+    fields = json.loads(document or b"{}")
+    return bool(fields.get("state") == "OPEN" and fields.get("epoch") == int(counter))
 
 
 @pytest.mark.parametrize("login", PEOPLE)
@@ -225,6 +274,7 @@ async def test_no_raw_connection_makes_anything_looser(world: World, login: str)
     async with world.redis() as owner:
         if login == PEOPLE[0]:
             assert (await world.trip(BTC)).code == 0
+            await until(lambda: told(world, BTC))
         grant = await world.query(
             "SELECT details ->> 'document' FROM audit_log WHERE target = $1 AND details ? 'document'"
             " ORDER BY seq DESC LIMIT 1",
@@ -280,7 +330,7 @@ async def test_the_manual_override_halts_whatever_it_says(world: World) -> None:
     async with world.redis("admin1") as line:
         await line.set("circuit_breaker:state", '{"state":"OPEN"}')
     assert {each.effective_state for each in (await world.gate()).values()} == {State.OPEN}
-    await until(lambda: world.query("SELECT count(*) FROM audit_log WHERE action = 'UNAUDITED_CHANGE'"), 5)
+    await until(lambda: world.query("SELECT count(*) FROM audit_log WHERE action = 'UNAUDITED_CHANGE'"))
 
 
 async def test_the_chain_is_intact_to_its_first_entry(world: World) -> None:  # I24

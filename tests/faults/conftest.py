@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from cockpit.authority.service import Authority, running_authority
-from tests.authority.desk import Desk, venue
+from tests.authority.desk import UNHURRIED, Desk, venue
 from tests.trading_platform import Platform
 
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 2, "quiet_period_s": 1, "run_deadline_s": 20, "latency_bound_ms": 2_000}
+    return UNHURRIED
 
 
 @pytest.fixture

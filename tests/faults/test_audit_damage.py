@@ -79,6 +79,8 @@ async def test_damage_shows_and_blocks_every_resume(desk: Desk, damage: Any, whe
 
     async def apply() -> None:
         async with desk.platform.connection() as owner, owner.transaction():
+            # First what an append locks first: an authority that is just appending ends before us.
+            await owner.execute("LOCK TABLE audit_head IN EXCLUSIVE MODE")
             await owner.execute(NO_TRIGGERS)
             await damage(owner, desk)
             await owner.execute("ALTER TABLE audit_log ENABLE TRIGGER ALL")

@@ -48,16 +48,16 @@ async def test_others_are_served_first(desk: Desk, authority: Authority, what: s
     before = await until(waiting)
     row = await desk.ask(Kind.HALF_OPEN, BTC, "operator1")
     assert row.status == "done", row.message
-    assert await waiting() > before / 2
+    assert await waiting() > before / 4  # in the order of arrival none would be left
     await desk.run_status(await desk.probe(BTC), "passed")
     row = await desk.ask(Kind.CLOSE, BTC, "operator1")
     assert row.status == "done", row.message
-    assert await waiting() > before / 4
+    assert await waiting() > 0
 
     async def recorded() -> bool:
         return (await desk.actions("inbox")).count("REJECTED") == FLOOD
 
-    await until(recorded, 40)
+    await until(recorded, 120)
 
 
 async def test_a_full_inbox_takes_no_more_of_that_login(desk: Desk) -> None:  # F25

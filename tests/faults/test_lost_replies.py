@@ -49,7 +49,7 @@ async def test_a_lost_reply_of_the_commit_is_one_transition(
     async with running_authority(desk.settings):
         await _passed(desk)
         lost.armed = True
-        row = await desk.ask(Kind.CLOSE, BTC, wait_s=20)
+        row = await desk.ask(Kind.CLOSE, BTC, wait_s=60)
         assert not lost.armed
         assert row.status == "done", row.message
         await desk.becomes(BTC, State.CLOSED)
@@ -84,8 +84,8 @@ async def test_forgotten_scripts_and_killed_sessions_are_survived(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'cockpit authority' AND datname = current_database()"
         )
-    await desk.run_status(await desk.probe(BTC), "passed", 15)
-    row = await desk.ask(Kind.CLOSE, BTC, wait_s=15)
+    await desk.run_status(await desk.probe(BTC), "passed")
+    row = await desk.ask(Kind.CLOSE, BTC)
     assert row.status == "done", row.message
 
 
@@ -106,7 +106,7 @@ async def test_a_right_that_redis_has_lost_is_an_error_and_no_success(desk: Desk
                 assert await desk.state(BTC) in (State.HALF_OPEN, State.OPEN)
             finally:
                 await line.command("ACL", "LOAD")
-        row = await desk.answer(command.request_id, wait_s=15)
+        row = await desk.answer(command.request_id)
         assert row.status == "void", row.message
         assert "CIRCUIT_BREAKER_RESET" not in await desk.actions(BTC)
 

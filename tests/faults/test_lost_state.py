@@ -142,7 +142,7 @@ async def test_a_trip_before_a_doubtful_restart_is_not_restored_away(
                 valkey.settings = {**valkey.settings, "appendfsync": "always"}
                 await desk.trip(ETH)
                 await asyncio.to_thread(valkey.restart)
-                await desk.becomes(GLOBAL, State.CLOSED, 15)
+                await desk.becomes(GLOBAL, State.CLOSED)
                 assert {await desk.state(BTC), await desk.state(ETH)} == {State.OPEN}
     finally:
         valkey.settings = {**valkey.settings, "appendfsync": "always"}
@@ -162,5 +162,5 @@ async def test_a_trip_and_a_hand_written_key_at_once_are_both_answered(desk: Des
         async def audited() -> bool:
             return "UNAUDITED_CHANGE" in await desk.actions("global")
 
-        await until(audited, 3)
+        await until(audited)
         assert (await desk.epoch(GLOBAL)).counter == before.counter + 2

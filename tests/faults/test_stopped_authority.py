@@ -29,7 +29,7 @@ async def test_what_slept_through_its_lease_is_void_and_never_closes(desk: Desk,
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await desk.becomes(BTC, State.CLOSED, 20)
+        await desk.becomes(BTC, State.CLOSED, 60)
         await desk.trip(BTC)
         assert (await desk.ask(Kind.HALF_OPEN, BTC)).status == "done"
         await desk.run_status(await desk.probe(BTC), "passed")
@@ -41,7 +41,7 @@ async def test_what_slept_through_its_lease_is_void_and_never_closes(desk: Desk,
             return signs[1].exists() and Path(f"/proc/{first.pid}/stat").read_text().split()[2] == "T"
 
         await until(stopped)
-        async with running_authority(desk.settings, wait_s=20) as second:  # once the lease has run out
+        async with running_authority(desk.settings, wait_s=60) as second:  # once the lease has run out
             assert (await desk.answer(command.request_id)).status == "void"
             first.send_signal(signal.SIGCONT)
             for _ in range(30):

@@ -38,7 +38,7 @@ async def test_postgres_killed_the_trip_works_and_is_audited_later(desk: Desk) -
             refused = await cockpit(desk.platform.config, *resume_arguments(what))
             assert refused.code == 5, refused.out
         await asyncio.to_thread(desk.platform.postgres.start)
-        row = await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP", 20)
+        row = await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP")
         assert row["user_id"] == "operator1"
         assert await desk.state(BTC) is State.OPEN
 
@@ -53,9 +53,9 @@ async def test_redis_killed_the_trip_is_pending_and_applied_when_it_is_back(desk
         assert done.document["outcome"] == "pending"
         assert "PENDING · NOT HALTED YET" in done.document["message"]
         await asyncio.to_thread(desk.platform.valkey.start)
-        await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP", 20)
+        await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP")
         assert await desk.state(BTC) is State.OPEN
-        await desk.becomes(ETH, State.CLOSED, 20)  # nothing was lost
+        await desk.becomes(ETH, State.CLOSED)  # nothing was lost
         assert await desk.state(BTC) is State.OPEN
 
 
@@ -71,7 +71,7 @@ async def test_both_killed_the_trip_waits_on_the_disk(desk: Desk) -> None:  # I8
             await asyncio.to_thread(server.start)
         again = await cockpit(desk.platform.config, *trip_arguments("instrument:SOL-USD"))
         assert again.code == 0, again.err
-        row = await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP", 20)
+        row = await desk.audited(done.document["event_id"], "CIRCUIT_BREAKER_TRIP")
         assert row["user_id"] == "operator1"
         assert json.loads(row["details_text"])["attributed"] is True
         assert await desk.state(BTC) is State.OPEN
@@ -79,4 +79,4 @@ async def test_both_killed_the_trip_waits_on_the_disk(desk: Desk) -> None:  # I8
         async def untouched() -> bool:
             return await desk.state(ETH) is State.CLOSED
 
-        await until(untouched, 20)
+        await until(untouched)

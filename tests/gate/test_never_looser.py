@@ -154,7 +154,7 @@ async def test_never_looser_than_the_rule(
     if kind != "mirror":
         expected = State.OPEN
 
-    decision = await Gate(redis, CATALOGUE, author.keys, timeout_s=5).decide("BTC-USD", "momentum")
+    decision = await Gate(redis, CATALOGUE, author.keys, timeout_s=60).decide("BTC-USD", "momentum")
 
     assert decision.effective_state is expected
     assert decision.permits == PERMITS[expected]
@@ -164,7 +164,7 @@ async def test_never_looser_than_the_rule(
 
 async def test_every_single_spoilt_document_halts(redis: Redis, author: Author) -> None:  # I4, one at a time
     stranger = Author(redis, author.run_id)
-    gate = Gate(redis, CATALOGUE, author.keys, timeout_s=5)
+    gate = Gate(redis, CATALOGUE, author.keys, timeout_s=60)
     for name in CHAIN:
         for way in SPOILT:
             await redis.flushall()
@@ -178,7 +178,7 @@ async def test_every_single_spoilt_document_halts(redis: Redis, author: Author) 
 
 
 async def test_documents_of_another_type_halt(redis: Redis, author: Author) -> None:  # I4
-    gate = Gate(redis, CATALOGUE, author.keys, timeout_s=5)
+    gate = Gate(redis, CATALOGUE, author.keys, timeout_s=60)
     for key in (f"breaker:{BTC}", f"trip:{EXECUTION}", LEGACY):
         await redis.flushall()
         await author.close_all()

@@ -26,7 +26,7 @@ HALTED = {OrderKind.CANCEL, OrderKind.REDUCE_ONLY}
 @pytest.fixture
 async def gate(redis: Redis, author: Author) -> Gate:
     await author.close_all()
-    return Gate(redis, CATALOGUE, author.keys, timeout_s=2)
+    return Gate(redis, CATALOGUE, author.keys, timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_doubt_halts_and_traps_nothing(  # I4
     for name in (HARD, LATCH, CANCEL_ONLY):
         await redis.flushall()
         await author.close_all()
-        gate = Gate(redis, CATALOGUE, author.keys, timeout_s=2)
+        gate = Gate(redis, CATALOGUE, author.keys, timeout_s=60)
         values = put(author, author, name, way, State.CLOSED)
         for key, value in ((f"trip:{name}", values.counter), (f"breaker:{name}", values.document)):
             await (redis.delete(key) if value is None else redis.set(key, value))
@@ -122,7 +122,7 @@ async def test_what_was_set_before_a_restart_is_known_to_be_set(author: Author, 
     await author.close_all()
     old = replace(author.document(HARD, State.OPEN, 2), epoch=Epoch("f" * 40, 2))
     await redis.set(f"breaker:{HARD}", author.signed(old))
-    fresh = Gate(redis, CATALOGUE, author.keys, timeout_s=2)
+    fresh = Gate(redis, CATALOGUE, author.keys, timeout_s=60)
     decision = await fresh.decide("BTC-USD")
     assert (decision.mode, decision.permits) == (Mode.HARD_HALT, set())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ class Gate:
         self.url = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}").geturl()
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, reuse_port=True)
 
     async def close(self) -> None:
         if self._server is not None:
@@ -34,32 +35,39 @@ class Gate:
         if self._lines:
             await asyncio.wait(self._lines)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Also a line that is only being made is cut by `close`."""
+        line = asyncio.create_task(self._forward(reader, writer))
+        self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*self._server_at)
-        for source, sink in ((reader, back), (there, writer)):
-            line = asyncio.create_task(_copy(source, sink))
-            self._lines.add(line)
-            line.add_done_callback(self._lines.discard)
+        try:
+            there, back = await asyncio.open_connection(*self._server_at)
+            try:
+                await asyncio.gather(_copy(reader, back), _copy(there, writer))
+            finally:
+                back.close()
+        finally:
+            writer.close()
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    try:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65_536):
-                sink.write(data)
-                await sink.drain()
-    finally:
-        sink.close()
+    with contextlib.suppress(OSError):
+        while data := await source.read(65_536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
 
 
 @asynccontextmanager
 async def gate_to(url: str) -> AsyncIterator[Gate]:
-    """A closed gate."""
-    spare = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port: int = spare.sockets[0].getsockname()[1]
-    spare.close()
-    gate = Gate(url, port)
-    try:
-        yield gate
-    finally:
-        await gate.close()
+    """A closed gate. Its port is its own: nobody else on the machine gets it while it is closed."""
+    with socket.socket() as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        own.bind(("127.0.0.1", 0))  # and never listens
+        gate = Gate(url, own.getsockname()[1])
+        try:
+            yield gate
+        finally:
+            await gate.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -16,12 +17,16 @@ from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import DeskSnapshot
 from cockpit.domain.states import State
 from cockpit.domain.trigger_reports import TriggerReport
+from cockpit.domain.triggers import Effect, Mode
+from cockpit.guard.deeds import Phase
 from cockpit.guard.service import Guard
 from tests.authority.desk import until
 from tests.trading_platform import Platform
 
 BTC = BreakerId("instrument:BTC-USD")
 EXECUTION = BreakerId("component:execution")
+PATIENCE_S = 60.0
+"""How long a busy machine may take for anything that is bound to come."""
 
 
 @asynccontextmanager
@@ -29,11 +34,26 @@ async def running_guard(settings: Settings, login: str = "automation1") -> Async
     guard, stop = Guard(settings, login), asyncio.Event()
     work = asyncio.create_task(guard.run(stop))
     try:
-        await asyncio.wait_for(guard.acting.wait(), 15)
+        await asyncio.wait_for(guard.acting.wait(), PATIENCE_S)
         yield guard
     finally:
         stop.set()
-        await asyncio.wait_for(work, 15)
+        await asyncio.wait_for(work, PATIENCE_S)
+
+
+async def lasting_leases(platform: Platform) -> None:
+    """From now on whoever takes or renews the guard's lease holds it for an hour, or until it is released: a
+    machine that stands still for seconds costs nobody a term."""
+    async with platform.connection() as owner:
+        await owner.execute(
+            "CREATE OR REPLACE FUNCTION lasting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " NEW.expires_at := clock_timestamp() + interval '1 hour'; RETURN NEW; END $$;"
+            " CREATE TRIGGER lasting BEFORE INSERT ON guard_lease FOR EACH ROW EXECUTE FUNCTION lasting();"
+            " CREATE TRIGGER lasting_on BEFORE UPDATE ON guard_lease FOR EACH ROW"
+            " WHEN (NEW.renewed_at > OLD.renewed_at) EXECUTE FUNCTION lasting();"
+            " UPDATE guard_lease SET expires_at = clock_timestamp() + interval '1 hour'"
+            " WHERE expires_at > clock_timestamp()"
+        )
 
 
 async def now(platform: Platform) -> datetime:
@@ -125,7 +145,7 @@ async def states(platform: Platform) -> dict[BreakerId, State]:
         await store.close()
 
 
-async def becomes(platform: Platform, name: BreakerId, state: State, limit_s: float = 8.0) -> None:
+async def becomes(platform: Platform, name: BreakerId, state: State, limit_s: float = PATIENCE_S) -> None:
     async def reached() -> bool:
         return (await states(platform))[name] is state
 
@@ -138,7 +158,7 @@ async def firings(platform: Platform) -> list[Any]:
     return rows
 
 
-async def fired(platform: Platform, rule: str, times: int = 1, limit_s: float = 8.0) -> list[Any]:
+async def fired(platform: Platform, rule: str, times: int = 1, limit_s: float = PATIENCE_S) -> list[Any]:
     """The rule's firings once there are `times` of them."""
 
     async def there() -> list[Any]:
@@ -162,21 +182,46 @@ async def report(platform: Platform, rule: str) -> TriggerReport | None:
     return found[0] if found else None
 
 
-async def two_publications(platform: Platform, guard: Guard) -> None:
-    """Until whatever was there before has been read, judged and published."""
-    keeping = guard.watchkeeping
-    assert keeping is not None
-    after = await now(platform)
+async def read_anew(guard: Guard) -> None:
+    """Until the guard has read all that was there before, judged it, and done and recorded what was due."""
+    asked = time.monotonic()
+
+    async def judged() -> bool:
+        keeping = guard.watchkeeping
+        if keeping is None or keeping._read_at <= asked:  # by when the reading was begun
+            return False
+        if keeping._thrown_away:  # something is due, and its reading had become old
+            return False
+        actions = keeping._actions
+        ended = all(deed.phase not in (Phase.UNDER_WAY, Phase.DROPPED) for deed in actions.deeds.values())
+        return ended and not actions._records
+
+    await until(judged, PATIENCE_S)
+
+
+async def settled(guard: Guard) -> None:
+    """Until whatever was there before has been read, judged, done, recorded and published, and what the guard
+    halted has been looked at."""
+    asked = time.monotonic()
+    await read_anew(guard)
+
+    async def looked_at() -> bool:
+        keeping = guard.watchkeeping
+        assert keeping is not None
+        blind = "redis" in keeping._faults or not any(
+            rule.effect is Effect.TRIP and rule.mode is Mode.LIVE for rule, _ in keeping._lookout.latches
+        )
+        return blind or keeping._states_at > asked
+
+    await until(looked_at, PATIENCE_S)
+    await read_anew(guard)
+    read = time.monotonic()
 
     async def published() -> bool:
-        async with platform.connection() as owner:
-            return bool(
-                await owner.fetchval(
-                    "SELECT renewed_at > $1::timestamptz + interval '1.2 s' FROM guard_lease", after
-                )
-            )
+        keeping = guard.watchkeeping
+        return keeping is not None and keeping._renewed_at > read
 
-    await until(published, 10)
+    await until(published, PATIENCE_S)
 
 
 def rules(folder: Path, *texts: str) -> Path:

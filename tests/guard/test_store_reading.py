@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -27,17 +28,20 @@ from cockpit.guard.service import Guard
 from tests.authority.desk import until
 from tests.guard.plant import (
     BTC,
+    PATIENCE_S,
     desk,
     fired,
     firings,
+    lasting_leases,
     now,
     orders,
     position,
+    read_anew,
     report,
     rules,
     running_guard,
     sample,
-    two_publications,
+    settled,
 )
 from tests.guard.test_acting import loss
 from tests.prometheus.server import Prometheus, Series, free_port, needs_prometheus
@@ -122,7 +126,7 @@ async def test_rows_of_another_cluster_are_old_and_init_says_so(platform: Platfo
         for table in ("recent_orders", "sli_samples", "positions"):
             await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             await owner.execute(
-                f"UPDATE {table} SET noted_tx = (pg_current_xact_id()::text::bigint + 5)::text::xid8"
+                f"UPDATE {table} SET noted_tx = (pg_current_xact_id()::text::bigint + 500)::text::xid8"
             )
             await owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         rows = await store.load(PLAN, term, [])
@@ -135,8 +139,10 @@ async def test_rows_of_another_cluster_are_old_and_init_says_so(platform: Platfo
             await admin.upgrade(platform.catalogue)
         finally:
             await admin.close()
-        for _ in range(10):  # the numbers that the rows named go by
-            await owner.execute("SELECT pg_current_xact_id()")
+        # the numbers that the rows named go by
+        await owner.execute(
+            "DO $$ BEGIN FOR i IN 1..600 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+        )
         rows = await store.changes(PLAN, term, [], before.cursor)
         assert (rows.orders, rows.samples, rows.positions) == ([], [], [])
         await orders(platform, 1, at=await now(platform))  # and the triggers work again
@@ -155,9 +161,12 @@ async def test_an_order_counts_once_however_much_came_after_it(platform: Platfor
     """Touched again behind a hundred thousand others, within its hour."""
     lookout = Lookout(RuleFile(None, platform.catalogue).rules, platform.catalogue)
     async with reading(platform) as (store, term), platform.connection("gateway") as gateway:
+        await store._reader.close()
+        store._reader._timeout_s = PATIENCE_S  # it is about how many are counted, not about how fast
         rows = await store.load(lookout.plan, term, [])
         lookout.feed(rows)
         await orders(platform, 20, at=await now(platform), status="rejected")
+        await gateway.execute("SET statement_timeout = 0")
         await gateway.execute(
             "INSERT INTO recent_orders (order_id, symbol, side, quantity, status, slippage)"
             " SELECT 'o' || n, 'BTC-USD', 'buy', 1, 'filled', 0 FROM generate_series(1, 100001) n"
@@ -196,12 +205,17 @@ async def test_times_that_are_no_times_stop_nothing(
         async with running_guard(platform.settings) as guard:
             for at in TIMES:
                 await gateway.execute(insert.format(at))
-                await two_publications(platform, guard)
+                await read_anew(guard)
                 assert guard.acting.is_set()
-            snapshot = (await desk(platform)).guard
-            assert snapshot is not None
+
+            async def told() -> bool:
+                snapshot = (await desk(platform)).guard
+                said = "12 rows left out: times before 2000, or over a day ahead"
+                return snapshot is not None and said in snapshot.faults
+
+            await settled(guard)
             if "positions" not in insert:
-                assert "12 rows left out: times before 2000, or over a day ahead" in snapshot.faults
+                await until(told)
             assert await firings(platform) == []
             await sample(platform, "daily_pnl_usd", -5000.0)
             await fired(platform, "daily-loss")
@@ -219,7 +233,7 @@ async def test_a_position_stands_however_old_its_row(
             found = await report(platform, "position-limit")
             return found is not None and found.state is state
 
-        await until(reached, 8)
+        await until(reached)
 
     async with platform.connection() as owner:
         await position(platform, "16", "10")
@@ -266,7 +280,7 @@ async def test_samples_that_commit_late_reach_their_own_second(platform: Platfor
         at = await now(platform) - timedelta(seconds=20)
         await orders(platform, 5, at=at, every_s=0.1, slippage="0.9", connection=slow)
         await orders(platform, 5, at=at + timedelta(seconds=5), every_s=0.1, slippage="0.9")
-        await two_publications(platform, guard)
+        await settled(guard)
         assert await firings(platform) == []
         await late.commit()
         assert (await fired(platform, "slippage-run"))[0]["breaker_id"] == BTC
@@ -278,7 +292,7 @@ async def test_paper_orders_and_open_ones_are_no_samples(platform: Platform) -> 
         await orders(platform, 20, at=at, slippage="0.9", paper=True)
         await orders(platform, 20, at=at, slippage="0.9", status="open")
         await orders(platform, 20, at=at, slippage="0.9", status="cancelled")
-        await two_publications(platform, guard)
+        await settled(guard)
         assert await firings(platform) == []
         found = await report(platform, "slippage-run")
         assert found is not None and found.state is TriggerState.MISSING
@@ -301,7 +315,7 @@ async def test_rows_of_nonsense_stop_nothing(platform: Platform) -> None:
             "INSERT INTO positions (symbol, quantity, max_quantity) VALUES ('BTC-USD', 'NaN', 1),"
             " ('ETH-USD', 1e30, NULL)"
         )
-        await two_publications(platform, guard)
+        await settled(guard)
         found = {each.rule: each for each in (await desk(platform)).guard.reports}  # type: ignore[union-attr]
         assert found["daily-loss"].why.startswith("the newest sample is no number")
         assert found["api-errors"].why.endswith("3 samples left out: no numbers, or more bad than there were")
@@ -332,12 +346,12 @@ async def test_while_postgres_is_away_nothing_is_decided_and_then_it_goes_on(
             async def lost() -> bool:
                 return not guard.acting.is_set()
 
-            await until(lost, 15)
+            await until(lost)
             assert await gateway.fetchval("SELECT count(*) FROM sli_samples") == 1
         finally:
             await owner.execute(f"ALTER DATABASE {platform.database} ALLOW_CONNECTIONS true")
             await owner.close()
-        await fired(platform, "loss", limit_s=15)
+        await fired(platform, "loss")
 
 
 @pytest.mark.parametrize("login", ["operator1", "monitor1", "admin1"])
@@ -356,6 +370,7 @@ def test_the_shipped_file_is_the_default(platform: Platform) -> None:
 
 async def test_what_a_guards_login_published_is_only_shown(platform: Platform) -> None:  # I22, I26
     """Its own login can publish anything: what is no report is left out, and said."""
+    await lasting_leases(platform)
     async with platform.connection("automation1") as psql:
         assert await psql.fetchval("SELECT guard_take($1)", "a\x1b[31m") == 1
         status = '{"reports": [3, {"rule": "x"}], "faults": ["\\u001b[2Jbad", 7], "breached": "no"}'
@@ -405,7 +420,7 @@ async def test_gauges(server: Prometheus) -> None:
         assert await gauges.value("vector(3)") == Gauge(3, 0)
         assert await gauges.value("scalar(vector(2))") == Gauge(2, 0)
         old = await gauges.value("stopped  # was scraped until then")
-        assert old.value == 501 and 109 < old.age_s < 240
+        assert old.value == 501 and 109 < old.age_s < 300
         for query, said in (
             ("absent_metric", "no series"),
             ('vector(1) or label_replace(vector(2), "a", "b", "", "")', "2 series, where one is needed"),
@@ -435,11 +450,20 @@ async def test_a_rule_on_prometheus(platform: Platform, server: Prometheus, tmp_
     )
     async with running_guard(settings) as guard:
         await fired(platform, "loss")
-        await two_publications(platform, guard)
+
+        async def looked() -> bool:  # the queries are asked one after the other
+            found = {rule: await report(platform, rule) for rule in ("gone", "stale")}
+            told = (await desk(platform)).guard
+            return (
+                told is not None
+                and any("absent_metric: no series" in each for each in told.faults)
+                and (stale := found["stale"]) is not None
+                # Prometheus repeats the old value for five minutes.
+                and re.match(r"the newest sample is \d+ s old", stale.why) is not None
+            )
+
+        await until(looked)
         found = await report(platform, "gone")
         assert found is not None and found.state is TriggerState.MISSING
-        found = await report(platform, "stale")  # Prometheus repeats the old value for 5 min
-        assert found is not None and found.why.startswith("the newest sample is 1")
+        await settled(guard)
         assert {row["rule"] for row in await firings(platform)} == {"loss"}
-        snapshot = (await desk(platform)).guard
-        assert snapshot is not None and any("absent_metric: no series" in each for each in snapshot.faults)

@@ -11,13 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from backends.fast_trip import FastTrip
 from backends.gate_acks import GateAcks
 from backends.gateway import Gateway
 from backends.signing import sign_command
 from cockpit.authority.service import running_authority
 from cockpit.demo.orders import Side
-from cockpit.domain.breakers import GLOBAL
+from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.commands import Command, SignedCommand
 from cockpit.domain.desk import RequestRow
 from cockpit.domain.documents import Reading, rfc3339
@@ -34,10 +36,19 @@ from tests.demo.trading import Trading, trading_on, until
 from tests.demo.trading import rest as rest_at
 from tests.trading_platform import Platform
 
-QUICK = Pace(acks=2.0, pause=0.02, limit=10.0, passes=3)
+QUICK = Pace(acks=60.0, pause=0.02, limit=60.0, passes=3)
+"""Where whatever is waited for comes, on a busy machine later."""
 BRIEF = Pace(acks=0.2, pause=0.02, limit=1.0, passes=3)
+"""Where one thing never comes; the first pass may be the last."""
 HOPELESS = Pace(acks=0.1, pause=0.02, limit=0.3, passes=3)
 """Where whatever is waited for can never come: each step is still tried, once at least."""
+
+
+def be_patient(patch: pytest.MonkeyPatch) -> None:
+    """Give the record of a kill switch the time that a busy machine needs. Not for tests in which Postgres is
+    away, and the record with it."""
+    patch.setattr("cockpit.operations.kill._LAST_REPORTS_S", 60.0)
+    patch.setattr("cockpit.operations.kill_reports._SUBMIT_S", 30.0)
 
 
 @dataclass(slots=True)
@@ -130,6 +141,32 @@ class Ground:
     def begin(self, login: str = "admin1", pace: Pace = QUICK, **more: Any) -> KillSwitch:
         return KillSwitch.begin(self.ports_of(login, **more), login, NOTES, datetime.now(UTC), pace)
 
+    async def tripped(self, breaker_id: BreakerId) -> None:
+        """Trip it, and wait until the plant has acknowledged that and nothing of it rests any more."""
+        await self.desk.trip(breaker_id)
+        epoch, symbol = await self.desk.epoch(breaker_id), breaker_id.partition(":")[2]
+
+        async def still() -> bool:
+            acked = (await self.trading.acked()).get("epochs", {}).get(breaker_id, 0)
+            resting = [order for order in self.plant.venue.resting.values() if order.symbol == symbol]
+            return bool(acked >= epoch.counter and not resting)
+
+        await until(still, 60)
+
+    def waiting_for_the_plant(self, ports: KillPorts) -> KillPorts:
+        """These ports, whose acknowledgements are read once the plant's is there: whatever is unproved then,
+        it is not the plant's fault."""
+
+        async def acks() -> Mapping[str, Ack]:
+            async def covered() -> bool:
+                found = (await ports.acks()).get("plant")
+                return found is not None and found.covers(await self.desk.epoch(GLOBAL))
+
+            await until(covered, 60)
+            return await ports.acks()
+
+        return replace(ports, acks=acks)
+
     async def load(self, resting: int = 4) -> None:
         """Positions on both sides, and orders that rest."""
         market = self.plant.venue
@@ -183,7 +220,7 @@ async def ground_on(platform: Platform) -> AsyncIterator[Ground]:
     async with venue() as made:
         desk = Desk(platform, replace(platform.settings, gateway_url=made.url), made)
         async with running_authority(desk.settings), trading_on(platform) as trading:
-            await desk.becomes(GLOBAL, State.CLOSED)
+            await desk.becomes(GLOBAL, State.CLOSED, 60)
             ground = Ground(desk, trading, platform.folder)
             try:
                 yield ground

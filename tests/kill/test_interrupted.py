@@ -173,7 +173,7 @@ async def test_postgres_away_the_record_follows(ground: Ground, impatient: None)
             )
         return bool(rows) and rows[-1]["outcome"] == "flat"
 
-    await until(recorded)
+    await until(recorded, 60)
     (row,) = (await (await ground.desk.store("admin1")).snapshot()).kills
     assert finished(row.steps)
 
@@ -215,7 +215,7 @@ async def test_flat_needs_global_open_at_the_end(ground: Ground) -> None:  # I15
     async def unreadable() -> Reading:
         raise Refused(Code.STORE, "Redis is unreachable: cut off by the test.")
 
-    blind = replace(ports, standing=unreadable)
+    blind = replace(ground.waiting_for_the_plant(ports), standing=unreadable)
     switch = await ran(KillSwitch.begin(blind, "admin1", NOTES, datetime.now(UTC), BRIEF))
     assert switch.report.verdict is Verdict.UNPROVED
     assert switch.report.unproved == ("global could not be read as OPEN after the venue was read",)
@@ -256,7 +256,8 @@ async def test_where_no_store_vouches_nothing_is_cancelled(ground: Ground, impat
 async def test_a_gateway_that_never_acknowledges(ground: Ground) -> None:  # I14
     await ground.load()
     ground.gateways = ("plant", "other")
-    switch = await ran(ground.begin(pace=BRIEF))
+    ports = ground.waiting_for_the_plant(ground.ports_of())
+    switch = await ran(KillSwitch.begin(ports, "admin1", NOTES, datetime.now(UTC), BRIEF))
     assert switch.report.verdict is Verdict.UNPROVED
     assert switch.report.unproved == ("not acknowledged by other",)
     assert not ground.plant.venue.resting  # cancelled all the same
@@ -281,7 +282,7 @@ async def test_another_admin_sees_it_and_goes_on(ground: Ground) -> None:
     async def shown() -> bool:
         return bool((await store.snapshot()).kills)
 
-    await until(shown)
+    await until(shown, 60)
     (row,) = (await store.snapshot()).kills
     assert row.kill_id == switch.kill_id and not finished(row.steps)
     later = await resumed(ground, switch.kill_id, "admin2", "b")

@@ -6,14 +6,28 @@ from dataclasses import replace
 import pytest
 
 from cockpit.authority.service import Authority, running_authority
+from cockpit.exporter import collection, service
 from cockpit.exporter.service import Exporter, running_exporter
-from tests.authority.desk import Desk, venue
+from tests.authority.desk import LONG_S, UNHURRIED, Desk, venue
 from tests.trading_platform import Platform
 
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 2, "quiet_period_s": 60, "run_deadline_s": 20}
+    return {**UNHURRIED, "quiet_period_s": LONG_S}
+
+
+@pytest.fixture
+def store_s() -> float:
+    """How long the exporter waits for a store. The second that ships is a matter of `test_exporter_faults`;
+    elsewhere no busy machine may make a store look away."""
+    return 60.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch, store_s: float) -> None:
+    monkeypatch.setattr(collection, "TIMEOUT_S", store_s)
+    monkeypatch.setattr(service, "STORE_S", store_s * 0.9)
 
 
 @pytest.fixture

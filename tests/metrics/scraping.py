@@ -44,7 +44,7 @@ class Samples:
 
 
 async def scrape(url: str, accept: str = PROMETHEUS) -> Samples:
-    async with httpx.AsyncClient(timeout=10, verify=False) as client:
+    async with httpx.AsyncClient(timeout=60, verify=False) as client:
         reply = await client.get(url, headers={"Accept": accept})
     assert reply.status_code == 200, reply.text
     return samples(reply)

@@ -50,7 +50,7 @@ async def test_every_promised_metric_is_served(desk: Desk, authority: Authority)
             return (await scrape(exporter.url)).names == METRICS.keys()
 
         try:
-            await until(all_served, 15)
+            await until(all_served, 60)
         except AssertionError:
             missing = METRICS.keys() - (await scrape(exporter.url)).names
             raise AssertionError(f"not served: {sorted(missing)}") from None

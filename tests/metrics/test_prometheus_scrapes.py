@@ -51,27 +51,37 @@ async def prometheus(platform: Platform, exporter: Exporter, tmp_path: Path) -> 
 
 
 def firing(server: Prometheus) -> set[str]:
-    with urlopen(f"{server.url}/api/v1/alerts", timeout=5) as answer:
+    with urlopen(f"{server.url}/api/v1/alerts", timeout=60) as answer:
         alerts: list[dict[str, Any]] = json.load(answer)["data"]["alerts"]
     return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
 
-async def fires(server: Prometheus, alert: str, wanted: bool, limit_s: float = 20) -> None:
+async def fires(server: Prometheus, alert: str, wanted: bool) -> None:
     async def reached() -> bool:
         return (alert in await asyncio.to_thread(firing, server)) is wanted
 
-    await until(reached, limit_s)
+    await until(reached, 60)
+
+
+async def fire_together(server: Prometheus, *alerts: str, without: str) -> None:
+    """Groups of rules have turns of their own; and a scrape that a busy machine drops is told as one."""
+
+    async def reached() -> bool:
+        found = await asyncio.to_thread(firing, server)
+        return found.issuperset(alerts) and without not in found
+
+    await until(reached, 60)
 
 
 async def value(server: Prometheus, promql: str) -> float | None:
     return await asyncio.to_thread(server.value, promql, time.time())
 
 
-async def becomes(server: Prometheus, promql: str, wanted: float, limit_s: float = 20) -> None:
+async def becomes(server: Prometheus, promql: str, wanted: float) -> None:
     async def reached() -> bool:
         return await value(server, promql) == wanted
 
-    await until(reached, limit_s)
+    await until(reached, 60)
 
 
 async def test_verification_fails_where_redis_is_killed_and_clears_once_it_is_proved(
@@ -84,11 +94,9 @@ async def test_verification_fails_where_redis_is_killed_and_clears_once_it_is_pr
     await fires(prometheus, "CBVerificationFailed", False)  # it did until the first scrape
     await fires(prometheus, "ExporterDown", False)
     await asyncio.to_thread(platform.valkey.kill)
-    await fires(prometheus, "CBVerificationFailed", True)
-    assert await value(prometheus, "cb_staleness_seconds") == 999_999
-    assert await value(prometheus, f'breaker_state{{breaker_id="{BTC}"}}') == 1
-    assert "CockpitSourceDown" in await asyncio.to_thread(firing, prometheus)
-    assert "ExporterDown" not in await asyncio.to_thread(firing, prometheus)
+    await fire_together(prometheus, "CBVerificationFailed", "CockpitSourceDown", without="ExporterDown")
+    await becomes(prometheus, "cb_staleness_seconds", 999_999)
+    await becomes(prometheus, f'breaker_state{{breaker_id="{BTC}"}}', 1)
     await asyncio.to_thread(platform.valkey.start)
     await platform.open_for_trading()
     await fires(prometheus, "CBVerificationFailed", False)
@@ -100,7 +108,7 @@ async def test_prometheus_takes_every_sample_and_every_rule(
     await platform.open_for_trading()
     await becomes(prometheus, "cb_staleness_seconds", 0)
     await becomes(prometheus, "instance:breakers_halted:sum", 0)
-    with urlopen(f"{prometheus.url}/api/v1/rules", timeout=5) as answer:
+    with urlopen(f"{prometheus.url}/api/v1/rules", timeout=60) as answer:
         groups = json.load(answer)["data"]["groups"]
     assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
     assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []

@@ -14,12 +14,14 @@ import pytest
 from backends.gateway import Gateway
 from backends.playbook_folder import BadPlaybookFile, read_playbook, read_playbooks, shipped_playbooks
 from backends.run_folder import RunFolders
+from cockpit.cli import triage, wiring
 from cockpit.cli.run import run
 from cockpit.domain.artefacts import INCIDENTS, ORDERS, POSITIONS, QUALITY, QUALITY_LATEST, SLOS
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incidents import Classification
 from cockpit.domain.playbooks import Judged, choose
 from cockpit.domain.triage import FirstMinutes
+from cockpit.operations import first_minutes as first_minutes_module
 from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
 from tests.authority.desk import Venue, venue
 from tests.trading_platform import Platform
@@ -61,6 +63,13 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps({"event_id": "e", "event_type": event, "at": at, **fields}) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no store that is away."""
+    monkeypatch.setattr(first_minutes_module, "READ_S", 60.0)
+    monkeypatch.setattr(triage, "open_postgres", lambda login, _: wiring.open_postgres(login, 60.0))
 
 
 @pytest.fixture
@@ -240,7 +249,8 @@ async def test_the_command(bench: Bench, capsys: pytest.CaptureFixture[str]) -> 
     words = ["--config", config, "--login", "operator1", "incident", "triage"]
     assert await asyncio.to_thread(run, [*words, incident_id, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["playbook"]["id"] == "data-feed" and found["next_step"]["number"] == 1
+    assert found["playbook"]["id"] == "data-feed", found
+    assert found["next_step"]["number"] == 1
     assert found["parts"]["gateway"]["fault"] == "no gateway_url is set"
     assert [each["need"] for each in found["recovery"]] == ["daily-bars", "quality-cycle"]
     assert await asyncio.to_thread(run, [*words, "--run-id", "r", "--incident-id", "i-1"]) == 0

@@ -55,18 +55,18 @@ async def results(
 
 
 async def test_probes_of_a_run_are_a_pace_apart() -> None:
-    found = await results(0.05, 5, (ProbeName.REDIS, ProbeName.POSTGRES, ProbeName.REDIS))
+    found = await results(0.05, 60, (ProbeName.REDIS, ProbeName.POSTGRES, ProbeName.REDIS))
     assert [passed for _, passed, _ in found] == [True] * 3
     assert all(later[2] - earlier[2] >= 0.045 for earlier, later in pairwise(found))
 
 
 async def test_the_pace_never_goes_past_the_deadline() -> None:  # I9
-    async with asyncio.timeout(2):
-        found = await results(60, 0.1, (ProbeName.REDIS, ProbeName.POSTGRES))
+    async with asyncio.timeout(60):
+        found = await results(3_600, 1.0, (ProbeName.REDIS, ProbeName.POSTGRES))
     assert [ordinal for ordinal, _, _ in found] == [0]
 
 
 async def test_a_run_that_cannot_pass_any_more_ends() -> None:
     """Without a gateway the first three fail; of five probes four must pass, so the second one decides."""
-    found = await results(0, 5, tuple(ProbeName))
+    found = await results(0, 60, tuple(ProbeName))
     assert [(ordinal, passed) for ordinal, passed, _ in found] == [(0, False), (1, False)]

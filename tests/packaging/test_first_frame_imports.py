@@ -90,7 +90,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     config.write_text(CONFIG, encoding="utf-8")
     config.chmod(0o600)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, config], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-c", PROGRAM, config], capture_output=True, text=True, cwd=ROOT, timeout=300
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
     assert lines, done.stdout + done.stderr

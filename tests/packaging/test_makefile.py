@@ -40,7 +40,7 @@ def make(
         env={**clean, **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
 
@@ -128,7 +128,7 @@ def test_an_old_python_is_refused_in_one_line(checkout: Path) -> None:
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert done.returncode != 0

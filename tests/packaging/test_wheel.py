@@ -49,7 +49,7 @@ class Installed:
             env=environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -79,7 +79,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, source],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     (built,) = target.glob("*.whl")
     return built
@@ -89,7 +89,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     place = tmp_path_factory.mktemp("clean")
     environment = place / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=300)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = environment / "lib" / version / "site-packages"
     subprocess.run(
@@ -106,7 +106,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
         ],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     (packages / "third-party.pth").write_text(sysconfig.get_path("purelib") + os.linesep, encoding="utf-8")
     work = place / "work"

@@ -67,8 +67,8 @@ async def alertmanager(folder: Path, hook: str = "http://127.0.0.1:9/none") -> A
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False, timeout=5) as http:
-            ends = time.monotonic() + 20
+        async with httpx.AsyncClient(base_url=url, verify=False, trust_env=False, timeout=30) as http:
+            ends = time.monotonic() + 60
             while not await _ready(http):
                 if process.poll() is not None or time.monotonic() > ends:
                     raise RuntimeError(f"alertmanager did not start: {(folder / 'log').read_text()[-2000:]}")

@@ -81,7 +81,7 @@ class Desk:
         """What is in hand is so no longer, as after the time for which it was claimed."""
         await self.owner.execute("UPDATE page_deliveries SET busy_until = clock_timestamp()")
 
-    async def settled(self, timeout_s: float = 30.0) -> None:
+    async def settled(self, timeout_s: float = 60.0) -> None:
         """Wait until nothing is left to do."""
 
         async def nothing() -> bool:
@@ -90,10 +90,28 @@ class Desk:
         await until(nothing, timeout_s)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not await condition():
             await asyncio.sleep(0.02)
+
+
+async def turns(pager: Pager, count: int = 3) -> None:
+    """Wait until it has looked at the outbox so many times more, each from its beginning to its end."""
+    ended = 0
+    turn = pager.turn
+
+    async def counted() -> None:
+        nonlocal ended
+        await turn()
+        ended += 1
+
+    async def enough() -> bool:
+        return ended >= count
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pager, "turn", counted)
+        await until(enough)
 
 
 def paged(platform: Platform, **fields: Any) -> Settings:
@@ -103,10 +121,10 @@ def paged(platform: Platform, **fields: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def paging(
-    settings: Settings, *, total_s: float = 1.0, holder: str | None = None
+    settings: Settings, *, total_s: float = 20.0, holder: str | None = None
 ) -> AsyncIterator[Pager]:
     """A pager that has given its first sign of life; it ends in order. It looks more often than in service,
-    and its first waits are shorter."""
+    and its first waits are shorter. `total_s` is how long it waits for an answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "TURN_S", 0.05)
         patch.setattr(courier, "FIRST_S", 0.3)
@@ -120,11 +138,11 @@ async def _running(settings: Settings, total_s: float, holder: str | None) -> As
     stop = asyncio.Event()
     work = asyncio.create_task(pager.run(stop))
     waiting = asyncio.create_task(pager.paging.wait())
-    await asyncio.wait([work, waiting], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([work, waiting], timeout=60, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     try:
         yield pager
     finally:
         stop.set()
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             await work

@@ -98,7 +98,7 @@ class Receiver:
         """What generic webhooks were told, in order."""
         return [each.body["event"] for each in self.received]
 
-    async def until(self, count: int, timeout_s: float = 30.0) -> list[Received]:
+    async def until(self, count: int, timeout_s: float = 60.0) -> list[Received]:
         """Wait until so many requests came in all."""
         async with asyncio.timeout(timeout_s), self.changed:
             await self.changed.wait_for(lambda: len(self.received) >= count)

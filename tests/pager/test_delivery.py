@@ -135,13 +135,13 @@ async def test_a_hung_receiver_delays_no_other(desk: Desk, receiver: Receiver) -
     async with receiving() as slow:
         slow.default = hang_until_over
         settings = paged(desk.platform, webhook_url=receiver.url, slack_url=slow.url)
-        async with paging(settings, total_s=5.0):
+        async with paging(settings, total_s=90.0):
             incidents = [str(await desk.incident()) for _ in range(12)]
 
             async def delivered() -> bool:
                 return sorted((await desk.state())["delivered"]) == sorted(incidents)
 
-            await until(delivered, 4.5)  # the first hung attempt is not even over
+            await until(delivered, 60)  # the first hung attempt is not even over
             assert (await desk.state())["waiting"] == 12
             assert (len(slow.received), slow.most_open) == (4, 4)  # bounded, also while it hangs
             over.set()
@@ -207,7 +207,7 @@ async def test_what_another_pager_has_in_hand_is_its_own(desk: Desk) -> None:
     async with desk.platform.connection("pager") as pager:
         await pager.execute("SELECT pager_sign('p', '{webhook}', 'critical', '{}')")
         await pager.execute("SELECT pager_spread('{webhook}', '{P0,P1}')")
-        claim = "SELECT outbox_id, attempt FROM pager_claim('webhook', 4, 1, false)"
+        claim = "SELECT outbox_id, attempt FROM pager_claim('webhook', 4, 60, false)"
         (first,) = await pager.fetch(claim)
         assert await pager.fetch(claim) == []  # in hand
         await desk.let_go()

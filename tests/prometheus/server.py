@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ PROMTOOL: Final = Path("/usr/bin/promtool")
 needs_prometheus: Final = pytest.mark.skipif(
     not (PROGRAM.exists() and PROMTOOL.exists()), reason="Debian's prometheus is absent"
 )
-_READY_S: Final = 30.0
+_READY_S: Final = 120.0
 NO_SCRAPES: Final = "global: {scrape_interval: 15s, evaluation_interval: 15s}\n"
 
 
@@ -61,9 +62,13 @@ def _number(value: float) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now, below the ephemeral range: no client is given it while its server starts, or
+    is down. Drawn afresh by each process, whatever hypothesis has seeded."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Prometheus:

@@ -77,7 +77,7 @@ async def both(
     exclusions: list[Exclusion] | None = None,
     kept: PrometheusSource | None = None,
 ) -> None:
-    source = kept or PrometheusSource(server.url, timeout_s=30, whole_s=60)
+    source = kept or PrometheusSource(server.url, timeout_s=120, whole_s=240)
     ours = await store.read([mine for mine, _ in pairs], exclusions or [], moment(at))
     theirs = await source.read([yours for _, yours in pairs], exclusions or [], moment(at))
     for mine, yours in pairs:
@@ -165,7 +165,7 @@ async def test_slices_of_time_and_measured_values(
         twins(value, "value-five", bound=97.0, slices=Slices(300, Decimal("0.6")), window_s=4 * DAY),
     ]
     with Prometheus(tmp_path / "p", [each for world in worlds for each in world.series]) as server:
-        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+        source = PrometheusSource(server.url, timeout_s=120, whole_s=240)
         for at in (AT, ALIGNED, ALIGNED + 59.999, ALIGNED + 60):
             await both(
                 store, server, pairs, at, kept=source
@@ -201,7 +201,7 @@ async def test_exclusions_cut_the_same_out_of_both(
     agreed.append(exclusion("another", AT - 60_000, AT - 50_000))
     with Prometheus(tmp_path / "p", [each for world in worlds for each in world.series]) as server:
         await both(store, server, pairs, AT, agreed)
-        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+        source = PrometheusSource(server.url, timeout_s=120, whole_s=240)
         readings = await source.read([pairs[0][1]], agreed, moment(AT))
         cut_s = float(readings["plain"].excluded.total) * 13 / 10
         assert cut_s == pytest.approx(30_000 + 500 + 200, abs=40)  # what overlaps counts once
@@ -234,7 +234,7 @@ async def test_an_outage_that_is_excluded_leaves_what_truly_happened(
     agreed.append(exclusion("first_half", first, first + 300 + pad_s))
     with Prometheus(tmp_path / "p", [each for world in worlds for each in world.series]) as server:
         await both(store, server, pairs, AT, agreed)
-        source = PrometheusSource(server.url, timeout_s=30, whole_s=60)
+        source = PrometheusSource(server.url, timeout_s=120, whole_s=240)
         theirs = await source.read([yours for _, yours in pairs], agreed, moment(AT))
         await source.close()
     ours = await store.read([mine for mine, _ in pairs], agreed, moment(AT))

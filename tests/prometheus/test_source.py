@@ -19,9 +19,10 @@ from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.slo_reports import judge_slo, judge_threshold
 from cockpit.domain.slos import Consecutive, Limit, Op, Ratio, Source, SourceKind, Statistic, Threshold
 from tests.prometheus.server import Prometheus, Series, free_port, needs_prometheus
-from tests.prometheus.worlds import slo
+from tests.prometheus.worlds import moment, slo
 
 P = SourceKind.PROMETHEUS
+AT = round(time.time(), 3)  # what is asked is asked of this moment, however late
 
 
 def ratio(good: str, total: str, counter: bool = True) -> Ratio:
@@ -61,13 +62,13 @@ def series(now: float) -> list[Series]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with Prometheus(folder, series(time.time()), flags=["--query.max-samples=30000"]) as running:
+    with Prometheus(folder, series(AT), flags=["--query.max-samples=30000"]) as running:
         yield running
 
 
 @pytest.fixture
 async def source(server: Prometheus) -> AsyncIterator[PrometheusSource]:
-    made = PrometheusSource(server.url, timeout_s=20, whole_s=60)
+    made = PrometheusSource(server.url, timeout_s=60, whole_s=120)
     yield made
     await made.close()
 
@@ -95,7 +96,7 @@ async def test_each_fault_is_told_of_its_own_objective_alone(source: PrometheusS
         slo("broken", ratio("req_total{", "req_total")),
         slo("wrong", limit("sum(lat) by (a", 1)),
     ]
-    readings = await source.read(asked, [])
+    readings = await source.read(asked, [], moment(AT))
     reports = {each.name: judge_slo(each, readings[each.name]) for each in asked}
     said = {name: (report.state, report.why) for name, report in reports.items()}
     assert said["healthy"][0] is BudgetState.GREEN
@@ -127,7 +128,7 @@ async def test_values(source: PrometheusSource) -> None:
         "sum(gone_total)",
     ]
     asked = [latest(query) for query in queries]
-    readings = await source.read(asked, [])
+    readings = await source.read(asked, [], moment(AT))
     said = [judge_threshold(each, readings[each.name]) for each in asked]
     assert [each.state for each in said] == [
         BudgetState.RED,
@@ -146,7 +147,7 @@ async def test_consecutive_bad_minutes(source: PrometheusSource) -> None:
     one = slo("one", ratio('req_total{code="200"}', "req_total"), consecutive=Consecutive(5, "orders"))
     good = slo("good", HEALTHY.indicator, objective="0.5", consecutive=Consecutive(5, "orders"))
     bars = slo("bars", limit("bars"), window_s=3_600, consecutive=Consecutive(3, "bars"))
-    readings = await source.read([one, good, bars], [])
+    readings = await source.read([one, good, bars], [], moment(AT))
     assert readings["one"].streak == pytest.approx(
         11 * (200 - 1), rel=0.06
     )  # all there was, from its first minute
@@ -163,13 +164,13 @@ async def test_a_query_that_reads_too_many_samples_spoils_no_other(source: Prome
         "heavy", limit("max(bars or vector(1))")
     )  # 43,200 minutes in 30 days; the server bears 30,000
     asked = [*(slo(f"s{k}", HEALTHY.indicator, objective="0.5") for k in range(6)), heavy]
-    readings = await source.read(asked, [])
+    readings = await source.read(asked, [], moment(AT))
     assert "too many samples" in readings["heavy"].fault
     assert [judge_slo(each, readings[each.name]).state for each in asked[:6]] == [BudgetState.GREEN] * 6
     before = source.queries
-    again = await source.read(asked, [])
+    again = await source.read(asked, [], moment(AT))
     assert again["heavy"].fault == readings["heavy"].fault
-    assert source.queries - before == 3  # it is asked alone now, not sought again
+    assert source.queries - before == 2  # the others, and it alone: it is not sought again
 
 
 @needs_prometheus
@@ -180,7 +181,7 @@ async def test_the_server_dies_and_comes_back(server: Prometheus, source: Promet
         begin = time.monotonic()
         with pytest.raises(StoreUnreachable, match=r"Prometheus is unreachable: .*127\.0\.0\.1"):
             await source.read([HEALTHY], [])
-        assert time.monotonic() - begin < 2  # no retries
+        assert time.monotonic() - begin < 30  # refused, and not waited for
     finally:
         server.start()
     assert not (await source.read([HEALTHY], []))["healthy"].fault
@@ -246,7 +247,7 @@ async def test_a_server_that_never_answers(tmp_path: Path) -> None:
         begin = time.monotonic()
         with pytest.raises(StoreUnreachable, match=r"gave no answer within 0\.3 s") as caught:
             await source.read([HEALTHY], [])
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 30
         assert "secret" not in str(caught.value)  # I27
         hung.set()
         await source.close()
@@ -275,13 +276,13 @@ async def test_a_server_that_never_answers(tmp_path: Path) -> None:
 async def test_what_is_no_answer_is_a_server_that_is_away(status: str, body: bytes, said: str) -> None:
     requests: list[bytes] = []
     async with answering(with_body(status, body, requests)) as url:
-        source = PrometheusSource(url, timeout_s=5)
+        source = PrometheusSource(url, timeout_s=60, whole_s=120)
         begin = time.monotonic()
         with pytest.raises(StoreUnreachable) as caught:
             await source.read([HEALTHY], [])
         await source.close()
     assert said in str(caught.value) and "secret" not in str(caught.value)  # I26, I27
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 30
     assert len(requests) == 1  # asked once, no retries
     assert requests[0].startswith(
         b"POST /api/v1/query HTTP/1.1"
@@ -296,10 +297,25 @@ async def test_a_body_that_breaks_off() -> None:
         await writer.drain()
 
     async with answering(answer) as url:
-        source = PrometheusSource(url, timeout_s=5)
+        source = PrometheusSource(url, timeout_s=60)
         with pytest.raises(StoreUnreachable, match="broke off"):
             await source.read([HEALTHY], [])
         await source.close()
+
+
+async def test_a_connection_that_is_cut_is_not_made_again() -> None:
+    asked_for = 0
+
+    async def answer(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_for
+        asked_for += 1
+
+    async with answering(answer) as url:
+        source = PrometheusSource(url, timeout_s=60)
+        with pytest.raises(StoreUnreachable):
+            await source.read([HEALTHY], [])
+        await source.close()
+    assert asked_for == 1
 
 
 async def test_an_answer_that_may_lack_something_is_a_fault() -> None:
@@ -317,14 +333,14 @@ async def test_an_answer_that_may_lack_something_is_a_fault() -> None:
             writer.write(reply("200 OK", body))
 
     async with answering(answer) as url:
-        source = PrometheusSource(url, timeout_s=5)
+        source = PrometheusSource(url, timeout_s=60)
         reading = (await source.read([HEALTHY], []))["healthy"]
         await source.close()
     assert "store 2 did not answer" in reading.fault
 
 
 async def test_nobody_listens() -> None:
-    source = PrometheusSource(f"http://127.0.0.1:{free_port()}", timeout_s=5)
+    source = PrometheusSource(f"http://127.0.0.1:{free_port()}", timeout_s=60)
     with pytest.raises(StoreUnreachable, match="Connection refused"):
         await source.read([HEALTHY], [])
     await source.close()
@@ -334,6 +350,6 @@ async def test_a_ratio_of_events_is_no_question_for_prometheus() -> None:
     objective = Threshold("r", "", "", Source(P, "x"), Statistic.RATIO, 60, Op.GTE, 1, "", EXECUTION)
     body = b'{"status":"success","data":{"result":[{"metric":{},"value":[1,"3"]}]}}'
     async with answering(with_body("200 OK", body)) as url:
-        source = PrometheusSource(url, timeout_s=5)
+        source = PrometheusSource(url, timeout_s=60)
         assert "statistic latest" in (await source.read([objective], []))["r"].fault
         await source.close()

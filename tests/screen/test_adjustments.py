@@ -16,13 +16,15 @@ from cockpit.domain.states import State
 from cockpit.screens.slos import SloPanel
 from tests.authority.conftest import desk
 from tests.authority.desk import Desk
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
+from tests.screen.records import denied
 from tests.screen.samples import write, write_good
 from widgets.approve_dialog import ApproveDialog
 from widgets.end_dialogs import IncludeDialog, LiftDialog
 from widgets.exclude_dialog import ExcludeDialog
 from widgets.half_open_dialog import HalfOpenDialog
 from widgets.halts_due import due
+from widgets.size_words import limits_about
 from widgets.views import RunView
 
 __all__ = ["desk"]
@@ -33,7 +35,7 @@ WHY = "the venue has confirmed the fix and the loss is bounded"
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 1, "quiet_period_s": 1, "run_deadline_s": 20}
+    return SLOW | {"reset_interval_s": 1, "quiet_period_s": 1}
 
 
 @pytest.fixture
@@ -102,8 +104,7 @@ async def test_a_safety_admin_breaks_the_glass_with_a_reason(
         dialog = await open_half_open(screen)
         assert focus(screen) == "cancel"
         for columns, rows in ((120, 40), (80, 24)):
-            await screen.pilot.resize_terminal(columns, rows)
-            await screen.until(lambda columns=columns: dialog.size.width == columns)  # type: ignore[misc]
+            await screen.resize(columns, rows)
             assert "break-glass: a P1 incident opens, another person reviews it" in screen.top()
             for name in ("#override", "#confirm", "#foot"):
                 region = dialog.query_one(name).region
@@ -156,7 +157,7 @@ async def test_an_exclusion_is_asked_approved_shown_and_taken_back(
         assert "notes: announced maintenance of the venue" in other.top()
         await other.press("ctrl+s")
         for each in (screen, other):
-            await each.until(lambda each=each: not due(each.app.board), timeout_s=20)  # type: ignore[misc]
+            await each.until(lambda each=each: not due(each.app.board))  # type: ignore[misc]
         await screen.press("enter")
         await screen.shows("left out of the budget", "by admin1, approved by admin2: announced")
         await screen.press("escape", "u")
@@ -167,7 +168,7 @@ async def test_an_exclusion_is_asked_approved_shown_and_taken_back(
         screen.app.screen.set_focus(screen.app.screen.query_one("#notes"))
         await screen.type("the venue says there was no maintenance")
         await screen.press("ctrl+s")
-        await screen.until(lambda: bool(due(screen.app.board)), timeout_s=20)
+        await screen.until(lambda: bool(due(screen.app.board)))
 
 
 async def fill_exclusion(screen: Cockpit) -> None:
@@ -194,8 +195,7 @@ async def test_an_operator_may_not_adjust_a_budget_and_a_threshold_has_none(
         panel.rows.select("data-quality-errors")
         await screen.press("ctrl+l", "x")  # a key with ctrl ends what was refused
         await screen.shows("data-quality-errors is a plain threshold; it has no budget to adjust")
-    async with spent.platform.connection() as owner:
-        assert await owner.fetchval("SELECT count(*) FROM audit_log WHERE action LIKE '%DENIED%'")
+        await denied(spent.platform, "operator1")
 
 
 async def test_a_bad_exclusion_says_what_would_be_right(spent: Desk, authority: Authority) -> None:
@@ -242,9 +242,7 @@ async def test_a_size_limit_shows_on_every_row_below_it_and_is_lifted_by_key(
         screen.app.screen.set_focus(screen.app.screen.query_one("#notes"))
         await screen.type("the book is as deep as ever again")
         await screen.press("ctrl+s")
-        await screen.until(
-            lambda: screen.app.board.effective(BTC).size_share == Decimal("0.5"),
-            timeout_s=15,  # type: ignore[union-attr]
-        )
+        await screen.until(lambda: screen.app.board.effective(BTC).size_share == Decimal("0.5"))  # type: ignore[union-attr]
+        await screen.until(lambda: not limits_about(screen.app.board, BTC))  # Postgres is read by itself
         await screen.press("L")
         await screen.shows("lift: no size limit is in force on instrument:BTC-USD")

@@ -16,7 +16,7 @@ from cockpit.domain.states import State
 from cockpit.screens.overview import Overview
 from tests.authority.conftest import authority, desk
 from tests.authority.desk import Desk
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
 from widgets.half_open_dialog import HalfOpenDialog
 from widgets.views import AskDialog, RunView
 from widgets.vouch_item import VouchItem
@@ -27,7 +27,7 @@ BTC = BreakerId("instrument:BTC-USD")
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 1, "quiet_period_s": 1, "run_deadline_s": 20}
+    return SLOW | {"reset_interval_s": 1, "quiet_period_s": 1}
 
 
 @pytest.fixture
@@ -111,6 +111,8 @@ async def test_what_was_said_of_a_fault_goes_with_the_fault(halted: Cockpit) -> 
     assert isinstance(dialog, HalfOpenDialog)
     good = dialog._findings
     assert good
+    for task in [each for each in halted.app._doing if each.get_name() == "checklist"]:
+        task.cancel()  # it would read them anew meanwhile
     dialog.findings([replace(good[0], ok=False), *good[1:]])
     await halted.press("ctrl+s")
     assert f"not yet: {good[0].item_id} fails" in halted.top()
@@ -134,18 +136,19 @@ async def test_a_failed_run_says_what_was_read_and_that_it_is_open_again(halted:
         other.app.screen.rows.select(BTC)
         await half_open(halted)
         await other.shows("PROBING")
+        await other.until(lambda: other.app.board.run(BTC) is not None)
         await other.press("p")
         await other.shows("by operator1", "running…", "0/5 · needed 4")
         desk.venue.held = False
+        wanted = f"filled within {SLOW['latency_bound_ms']} ms)"
         for screen in (halted, other):
-            await screen.shows(
-                "✗ paper-order", "(wanted", "filled within 300 ms)", "FAILED:", "back to OPEN · HALTED"
-            )
+            await screen.shows("✗ paper-order", "(wanted", wanted, "FAILED:", "back to OPEN · HALTED")
+            if screen is halted:  # at once: the status line keeps it for some seconds only
+                await halted.press("escape")
+                await halted.shows("probe run of instrument:BTC-USD FAILED, back to OPEN · HALTED")
+                assert "its probes run (p)" not in halted.text()
         await other.press("escape", "p")
         await other.shows("by operator1", "FAILED:")
-    await halted.press("escape")
-    await halted.shows("probe run of instrument:BTC-USD FAILED, back to OPEN · HALTED")
-    assert "its probes run (p)" not in halted.text()
     assert await desk.state(BTC) is State.OPEN
 
 
@@ -160,7 +163,7 @@ async def test_a_silent_authority_leaves_nothing_of_its_own_ticked(desk: Desk) -
         await screen.shows("✓ 10 of 10 pass")
         left = stack.pop_all()
     async with left:
-        await screen.shows("NOTHING CAN RESUME", "✗ audit-chain", "no authority answers", timeout_s=15)
+        await screen.shows("NOTHING CAN RESUME", "✗ audit-chain", "no authority answers")
 
 
 async def test_ctrl_q_in_the_run_view_names_the_run_and_stays(halted: Cockpit, desk: Desk) -> None:
@@ -171,6 +174,7 @@ async def test_ctrl_q_in_the_run_view_names_the_run_and_stays(halted: Cockpit, d
     await halted.until(lambda: isinstance(halted.app.screen, AskDialog))
     await halted.shows("probe run of instrument:BTC-USD is on")
     assert focus(halted) == "no"
+    await halted.until(lambda: isinstance(halted.app.screen, AskDialog) and halted.app.screen.ready)
     await halted.press("ctrl+q", "enter")
     await halted.until(lambda: isinstance(halted.app.screen, RunView))
     assert halted.app.is_running

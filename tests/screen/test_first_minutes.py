@@ -86,6 +86,7 @@ async def open_page(screen: Cockpit) -> None:
     await screen.until(lambda: isinstance(screen.app.screen, IncidentPanel) and bool(panel(screen).rows.keys))
     await screen.press("enter")
     await screen.until(lambda: isinstance(screen.app.screen, FirstMinutesPage) and bool(whole(screen)))
+    await screen.until(lambda: page(screen).page is not None)
 
 
 async def test_it_answers_the_triage_list_and_ticks_itself(halls: Desk, authority: Authority) -> None:
@@ -174,7 +175,7 @@ async def test_a_run_folder_is_tailed_while_one_looks(halls: Desk, authority: Au
 async def test_what_goes_away_is_unreadable_and_the_rest_flows_on(halls: Desk, authority: Authority) -> None:
     """I25: the database itself is stopped, and goes on."""
     await write(halls.platform, "orders are rejected", "P0", 10)
-    async with cockpit(halls.platform) as screen:
+    async with cockpit(halls.platform, real_bounds=True) as screen:
         await open_page(screen)
         await screen.shows("gateway  ✓")
         halls.venue.healthy = False
@@ -185,14 +186,12 @@ async def test_what_goes_away_is_unreadable_and_the_rest_flows_on(halls: Desk, a
         for each in found:
             os.kill(each, signal.SIGSTOP)
         try:
-            await screen.shows("UNREADABLE", timeout_s=20)
-            await screen.until(
-                lambda: "ack      ?" in whole(screen) or "STALE: all of it" in screen.top(), 20
-            )
+            await screen.shows("UNREADABLE")
+            await screen.until(lambda: "ack      ?" in whole(screen) or "STALE: all of it" in screen.top())
         finally:
             for each in found:
                 os.kill(each, signal.SIGCONT)
-        await screen.until(lambda: "ack      ✗" in whole(screen), 20)
+        await screen.until(lambda: "ack      ✗" in whole(screen))
 
 
 def _children(pid: int) -> list[int]:
@@ -230,7 +229,6 @@ async def test_another_playbook_comes_into_view_and_a_step_names_itself(
                 classification="reconciliation")  # fmt: skip
     async with cockpit(halls.platform, "admin1") as screen:
         await open_page(screen)
-        await screen.until(lambda: page(screen).page is not None)
         first = page(screen).playbook
         await screen.press("p")
         found = page(screen).playbook
@@ -243,5 +241,6 @@ async def test_another_playbook_comes_into_view_and_a_step_names_itself(
         await screen.press("enter")
         await screen.until(lambda: is_dialog(screen.app.screen))
         await screen.shows(f"step {found.steps.index(step) + 1} of {title}")
+        await screen.settled()
         for view in screen.app.screen.query("#buttons, #foot"):
             assert view.region.bottom <= 23

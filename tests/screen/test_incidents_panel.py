@@ -10,10 +10,11 @@ from textual.widgets import Input
 
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import BreakerId
+from cockpit.domain.desk import IncidentRow
 from cockpit.domain.states import State
 from cockpit.screens.incidents import IncidentPanel
 from tests.authority.conftest import desk
-from tests.authority.desk import Desk
+from tests.authority.desk import Desk, until
 from tests.screen.conftest import Cockpit, cockpit
 from tests.screen.test_stores_down import without
 from tests.screen.test_text_from_outside import HOSTILE, strips
@@ -87,6 +88,15 @@ async def story(platform: Platform, incident_id: str) -> list[tuple[str, str, st
     return [(row["kind"], row["actor"], row["notes"]) for row in rows]
 
 
+async def recorded(desk: Desk, incident_id: str, last: str) -> None:
+    """Wait until this is the newest event of the incident: what is asked next comes after it."""
+
+    async def is_last() -> bool:
+        return (await story(desk.platform, incident_id))[-1][0] == last
+
+    await until(is_last)
+
+
 async def stands(screen: Cockpit, kind: type[Dialog[Any]]) -> Dialog[Any]:
     """Wait for a dialog that takes keys."""
     await screen.until(lambda: isinstance(screen.app.screen, kind) and screen.app.screen.ready)
@@ -114,7 +124,7 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
     async with cockpit(desk.platform) as screen:
         await screen.shows("TRADING")
         await screen.press("3", "i")
-        await screen.until(lambda: isinstance(screen.app.screen, NewIncidentDialog))
+        await stands(screen, NewIncidentDialog)
         assert "choose a severity" in screen.top()
         await screen.press("2", "down", "ctrl+s")
         assert "not yet: choose a class: its digit" in screen.top()
@@ -126,11 +136,15 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
         await change(screen, "a", notes="looking at the feed of the venue now")
         await screen.shows("◐ ACKED", "by operator1", "lapses in")
         await change(screen, "n", notes="x")
+        await recorded(desk, key, "noted")
         await change(screen, "y", "2")
+        await recorded(desk, key, "assigned")
         await change(screen, "z", text="30 min")
         await screen.shows("z SNOOZED")
         await change(screen, "o", "2")
+        await recorded(desk, key, "told")
         await change(screen, "x", text="alert on late bars")
+        await recorded(desk, key, "action")
         await change(screen, "e", "1", notes="it takes the whole platform down")
         await screen.shows("P0/SEV1", "OPEN AGAIN", "ack in 4m")
         await screen.press("R")
@@ -221,6 +235,12 @@ async def test_a_draft_survives_esc_and_another_person_may_be_faster(
         assert "● P0/SEV1" in screen.top() and "● other" in screen.top()
 
 
+def acknowledgeable(screen: Cockpit) -> list[IncidentRow]:
+    """What the dialog of the other panels offers: the desk's reading, which is not panel 3's."""
+    desk = screen.app.board.desk
+    return [row for row in desk.incidents if row.status == "open"] if desk is not None else []
+
+
 async def test_incidents_need_no_redis(desk: Desk, authority: Authority) -> None:
     """On panel 3, and from the overview, where the notes are needed too."""
     await write(desk.platform, "redis is away", "P1", 30)
@@ -231,6 +251,7 @@ async def test_incidents_need_no_redis(desk: Desk, authority: Authority) -> None
         await screen.shows("redis is away")
         await change(screen, "a", notes="the redis host is being restarted")
         await screen.shows("◐ ACKED")
+        await screen.until(lambda: [row.incident_id for row in acknowledgeable(screen)] == [other])
         await screen.press("4", "a")
         await stands(screen, AcknowledgeDialog)
         assert screen.app.focused is not None and screen.app.focused.id == "list"
@@ -266,7 +287,9 @@ async def test_who_may_not_is_told_why_and_without_an_authority_nothing_is_asked
     await write(platform, "orders are rejected", "P0", 30)
     async with cockpit(platform, "monitor1") as screen:
         await screen.until(lambda: screen.app.board.identity is not None)
-        await screen.press("3", "a")
+        await screen.press("3")
+        await screen.shows("orders are rejected")
+        await screen.press("a")
         await screen.shows("acknowledge: monitor1 (monitoring-read) lacks ACK_INCIDENT")
         await screen.press("ctrl+l", "i")  # a key with ctrl ends what was refused
         await screen.shows("new incident: monitor1 (monitoring-read) lacks ACK_INCIDENT")
@@ -274,7 +297,9 @@ async def test_who_may_not_is_told_why_and_without_an_authority_nothing_is_asked
         assert not any(panel(screen).works(key, screen.app.board) for key in keys)
     async with cockpit(platform) as screen:
         await screen.until(lambda: screen.app.board.identity is not None)
-        await screen.press("3", "a")
+        await screen.press("3")
+        await screen.shows("orders are rejected")
+        await screen.press("a")
         await screen.shows("acknowledge: no authority answers; it records incidents")
         assert isinstance(screen.app.screen, IncidentPanel)
 

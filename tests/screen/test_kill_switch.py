@@ -32,9 +32,10 @@ from cockpit.domain.states import State
 from cockpit.domain.trading import OrderFacts
 from tests.authority.desk import NOTES
 from tests.kill.ground import Ground, ground_on, rest
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
 from tests.screen.objective_boards import desk as some_desk
-from tests.screen.test_modes import with_switches
+from tests.screen.records import denied
+from tests.screen.test_modes import only_people_cancel, with_switches
 from tests.screen.test_rows import NOW
 from tests.screen.test_rows import board as some_board
 from tests.screen.test_stores_down import without
@@ -60,7 +61,7 @@ FINDINGS = "the venue has mended its prices, both sides agree"
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 2, "quiet_period_s": 1, "run_deadline_s": 20}
+    return SLOW | {"reset_interval_s": 2, "quiet_period_s": 1}
 
 
 @pytest.fixture
@@ -132,8 +133,9 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> No
         assert screen.top().count("no open order and no position") == 1
         assert not ground.plant.venue.resting
         await screen.shows("KILL REVIEW", "KILL SWITCH of")
-        await screen.press("escape", "h")
+        await screen.press("escape")
         await screen.shows("verify: flat by admin1")
+        await screen.press("h")
         await screen.shows("the kill switch of", "has no approved review yet")
         await screen.press("ctrl+k", "r")
         await screen.until(lambda: isinstance(screen.app.screen, ReviewDialog) and screen.app.screen.ready)
@@ -156,8 +158,11 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> No
         assert tuple(found) == ("admin1", "admin2", FINDINGS)
 
 
-async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> None:  # I15, I17, F12
+async def test_what_is_left_is_listed_and_never_called_flat(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:  # I15, I17, F12
     """Orders of a symbol in HARD_HALT are trapped; esc leaves it running; g goes on once they are freed."""
+    only_people_cancel(monkeypatch)
     await ground.load()
     hard, cancels = (switch_of(scope, "BTC-USD") for scope in (Scope.HARD_HALT, Scope.CANCEL_ONLY))
     await ground.desk.trip(hard, "admin1")
@@ -180,7 +185,7 @@ async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> N
         await screen.shows(
             "LEFT AT THE VENUE, each with the reason", order, "HARD_HALT", "NOT FLAT", timeout_s=40
         )
-        await screen.shows("g goes on", "KILL UNFINISHED", timeout_s=40)
+        await screen.shows("g goes on", "KILL UNFINISHED")
         await screen.shows("kept by its mode: BTC-USD HARD_HALT")
         assert "FLAT: no open" not in screen.text()
         assert await ground.desk.state(GLOBAL) is State.OPEN
@@ -188,7 +193,7 @@ async def test_what_is_left_is_listed_and_never_called_flat(ground: Ground) -> N
         for switch in (hard, cancels):
             assert (await ground.desk.ask(Kind.RELEASE, switch, "admin1", target="OPS-1")).status == "done"
         await screen.press("g")
-        await screen.shows("FLAT: no open order and no position", timeout_s=40)
+        await screen.shows("FLAT: no open order and no position")
 
 
 async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Ground) -> None:
@@ -202,6 +207,7 @@ async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Groun
         await looks_on.shows("KILL UNFINISHED", "KILL SWITCH UNFINISHED: begun")
         await looks_on.press("ctrl+k")
         await looks_on.shows("kill switch: operator1 (operator-act) lacks KILL_SWITCH on global")
+        await denied(ground.platform, "operator1")
     async with cockpit(ground.platform, "admin2") as screen:
         await screen.shows("KILL SWITCH UNFINISHED", "by admin1")
         await screen.press("ctrl+k")
@@ -213,13 +219,12 @@ async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Groun
         assert focus(screen) == "cancel"
         await screen.press("up", "up", "enter")
         await screen.until(lambda: isinstance(screen.app.screen, KillView))
-        await screen.shows("FLAT: no open order and no position", timeout_s=20)
+        await screen.shows("FLAT: no open order and no position")
         assert screen.app.board.kill is not None
         assert screen.app.board.kill.report.kill_id == switch.kill_id
     async with ground.platform.connection() as owner:
-        denied = "SELECT count(*) FROM audit_log WHERE user_id = 'operator1' AND action LIKE '%DENIED%'"
-        assert await owner.fetchval(denied) == 1
         assert await owner.fetchval("SELECT count(*) FROM kill_switches") == 1
+    await denied(ground.platform, "operator1")
 
 
 async def test_without_postgres_this_machines_journal_says_what_is_unfinished(platform: Platform) -> None:

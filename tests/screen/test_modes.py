@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from cockpit.demo import plant
 from cockpit.demo.faults import Faults
 from cockpit.domain.breakers import WITHDRAWALS, BreakerId, Scope, switch_of
 from cockpit.domain.documents import Document, Epoch, Reading, effective
 from cockpit.domain.modes import Mode
 from cockpit.domain.states import State
 from tests.kill.ground import Ground, ground_on, rest
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
+from tests.screen.records import denied
 from tests.screen.test_rows import CATALOGUE, NOW, RUN
 from tests.screen.test_rows import board as some_board
 from tests.trading_platform import Platform
@@ -32,7 +34,7 @@ WHY = "the venue's book of it is wrong, look"
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 1, "quiet_period_s": 1}
+    return SLOW | {"reset_interval_s": 1, "quiet_period_s": 1}
 
 
 @pytest.fixture
@@ -41,6 +43,12 @@ async def ground(platform: Platform) -> AsyncIterator[Ground]:
         url = str(made.trading.http.base_url)
         platform.settings = replace(platform.settings, gateway_url=url, gateways=("plant",))
         yield made
+
+
+def only_people_cancel(patch: pytest.MonkeyPatch) -> None:
+    """A gate that reads nothing of Redis for a moment halts, rightly, and the plant then cancels what rests;
+    on a busy machine that is now and then."""
+    patch.setattr(plant, "_halted", lambda _decision: False)
 
 
 def focus(screen: Cockpit) -> str | None:
@@ -79,7 +87,7 @@ async def test_a_tightening_is_set_at_once_and_loosened_step_by_step(ground: Gro
         await fill(screen)
         for shows in (screen.shows, screen.shows_wide):
             await shows("■ OPEN · HARD_HALT", "HALTED by hard_halt:BTC-USD")
-        await ground.desk.becomes(hard, State.OPEN)
+        await screen.becomes(hard, State.OPEN)
         await open_mode(screen)
         assert focus(screen) == "cancel"
         await screen.press("tab", "k", "k", "k")
@@ -87,11 +95,11 @@ async def test_a_tightening_is_set_at_once_and_loosened_step_by_step(ground: Gro
         await screen.press("j", "enter")
         await fill(screen)
         await screen.shows("■ OPEN · CANCEL_ONLY")
-        await ground.desk.becomes(hard, State.CLOSED)
+        await screen.becomes(hard, State.CLOSED)
         await open_mode(screen)
         await screen.press("tab", "k", "enter")
         await fill(screen)
-        await ground.desk.becomes(cancels, State.CLOSED)
+        await screen.becomes(cancels, State.CLOSED)
         await screen.shows("● ALL TRADING")
     async with ground.platform.connection() as owner:
         tickets = (
@@ -105,6 +113,7 @@ async def test_withdrawals_are_halted_and_resumed_by_safety_admins_only(ground: 
         await screen.shows("operator-act", "● ALL TRADING")
         await screen.press("w")
         await screen.shows("withdrawals: operator1 (operator-act) lacks TRIP_CIRCUIT on withdrawals")
+        await denied(ground.platform, "operator1")
     async with cockpit(ground.platform, "admin1") as screen:
         await screen.shows("safety-admin", "● ALL TRADING")
         await screen.press("w")
@@ -113,20 +122,21 @@ async def test_withdrawals_are_halted_and_resumed_by_safety_admins_only(ground: 
         await screen.press("tab")
         await fill(screen)
         await screen.shows("HALTED", "SET: WITHDRAWALS HALTED")
-        await ground.desk.becomes(WITHDRAWALS, State.OPEN)
+        await screen.becomes(WITHDRAWALS, State.OPEN)
         assert "HALTED" in screen.text().split("\n")[0]
         await screen.press("w")
         await screen.until(lambda: isinstance(screen.app.screen, WithdrawalsDialog))
         await screen.shows("RESUME WITHDRAWALS", "■ HALTED", "by admin1")
         await screen.press("tab")
         await fill(screen)
-        await ground.desk.becomes(WITHDRAWALS, State.CLOSED)
-    async with ground.platform.connection() as owner:
-        denied = "SELECT count(*) FROM audit_log WHERE user_id = 'operator1' AND action LIKE '%DENIED%'"
-        assert await owner.fetchval(denied) == 1
+        await screen.becomes(WITHDRAWALS, State.CLOSED)
+    await denied(ground.platform, "operator1")
 
 
-async def test_cancel_all_asks_first_and_shows_what_the_venue_says(ground: Ground) -> None:
+async def test_cancel_all_asks_first_and_shows_what_the_venue_says(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_people_cancel(monkeypatch)
     await ground.load()
     ground.plant.venue.set_faults(Faults(closed_market=1))  # what rests does not fill meanwhile
     order = rest(ground, "BTC-USD", next(iter(ground.plant.venue.resting.values())).side)

@@ -11,11 +11,12 @@ from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import EXECUTION
 from cockpit.domain.paging import PageRow, Paging, TripPage
 from cockpit.domain.states import State
+from cockpit.pager import courier
 from tests.authority.conftest import desk
 from tests.authority.desk import BTC, Desk
 from tests.pager.outbox import paged, paging
 from tests.pager.receiver import Receiver, answers, receiving
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
 from tests.screen.objective_boards import desk as some_desk
 from tests.screen.test_rows import NOW
 from tests.screen.test_rows import board as some_board
@@ -32,7 +33,7 @@ __all__ = ["desk"]
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 1, "quiet_period_s": 1}
+    return SLOW | {"reset_interval_s": 1, "quiet_period_s": 1}
 
 
 @pytest.fixture
@@ -61,16 +62,17 @@ async def trip(screen: Cockpit) -> None:
 
 
 async def test_a_trip_is_verified_only_once_its_page_is_delivered(
-    desk: Desk, authority: Authority, receiver: Receiver
+    desk: Desk, authority: Authority, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # I25
     """The receiver fails first: no tick, the tries and the error; then it takes the page, and is named."""
     receiver.default = answers("503 Busy")
+    monkeypatch.setattr(courier, "MOST_S", 1.0)  # however long the steps below take, it tries again soon
     settings = paged(desk.platform, webhook_url=receiver.url, min_severity="warning")
     async with cockpit(desk.platform) as screen:
         await screen.shows("operator-act", "● ALL TRADING")
         await trip(screen)
         await screen.shows("○ page delivered", "no pager has ever run here")
-        async with paging(settings):
+        async with paging(settings, total_s=30.0):
             for shows in (screen.shows, screen.shows_wide):
                 await shows("✗ page delivered", "waiting for webhook", "503")
             assert "✓ page delivered" not in screen.top()

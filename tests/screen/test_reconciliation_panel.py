@@ -21,7 +21,8 @@ from cockpit.screens.reconciliation import ReconciliationPanel
 from cockpit.switching import Switching
 from tests.authority.conftest import desk
 from tests.authority.desk import BTC, Desk
-from tests.screen.conftest import Cockpit, cockpit
+from tests.screen.conftest import SLOW, Cockpit, cockpit
+from tests.screen.records import denied
 from tests.screen.test_rows import NOW
 from tests.screen.test_rows import board as some_board
 from tests.screen.test_text_from_outside import HOSTILE, strips
@@ -50,7 +51,7 @@ WHY = "both sides were looked at and agree again"
 
 @pytest.fixture
 def platform_limits() -> Mapping[str, object]:
-    return {"reset_interval_s": 1, "quiet_period_s": 1}
+    return SLOW | {"reset_interval_s": 1, "quiet_period_s": 1}
 
 
 async def ran(
@@ -176,9 +177,7 @@ async def _denied(desk: Desk) -> None:
         screen.app.screen.rows.select("order BTC-USD")
         await screen.press("r")
         await screen.shows("release: monitor1 (monitoring-read) lacks RESET_CIRCUIT on latch:BTC-USD")
-    async with desk.platform.connection() as owner:
-        denied = "SELECT count(*) FROM audit_log WHERE user_id = 'monitor1' AND action LIKE '%DENIED%'"
-        assert await owner.fetchval(denied) == 1
+        await denied(desk.platform, "monitor1")
 
 
 async def test_ids_and_symbols_never_act(platform: Platform) -> None:  # I26

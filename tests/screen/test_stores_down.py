@@ -58,7 +58,7 @@ async def test_both_down_the_trip_is_kept_and_shown_as_pending(platform: Platfor
         await screen.shows("PENDING · NOT HALTED YET: instrument:BTC-USD", "in the spool of this machine")
     await platform.open_for_trading()
     async with cockpit(platform) as screen:  # the next start delivers it
-        await screen.shows("HALTED by instrument:BTC-USD", timeout_s=15)
+        await screen.shows("HALTED by instrument:BTC-USD")
 
 
 async def test_quitting_with_a_trip_in_the_spool_names_it(platform: Platform) -> None:  # F10
@@ -78,7 +78,7 @@ async def test_quitting_with_a_trip_in_the_spool_names_it(platform: Platform) ->
 async def test_a_redis_that_falls_silent_leaves_no_state_that_reads_as_fresh(platform: Platform) -> None:
     """I25: the server itself is stopped, and goes on: old data is called old, then fresh again."""
     await platform.open_for_trading()
-    async with cockpit(platform) as screen:
+    async with cockpit(platform, real_bounds=True) as screen:
         await screen.shows("ALL TRADING: CLOSED · TRADING")
         pid = platform.valkey.pid
         assert pid is not None

@@ -19,7 +19,7 @@ from widgets.trip_dialog import TripDialog
 
 
 async def publish(
-    platform: Platform, *reports: TriggerReport, alive_s: float = 60, faults: tuple[str, ...] = ()
+    platform: Platform, *reports: TriggerReport, alive_s: float = 3_600, faults: tuple[str, ...] = ()
 ) -> None:
     """What a guard writes about itself, as the servers' owner."""
     status = json.dumps({"reports": [each.payload() for each in reports], "faults": list(faults)})
@@ -113,7 +113,7 @@ async def test_text_of_a_guard_never_acts_and_keeps_its_columns(platform: Platfo
     async with platform.connection() as owner:
         await owner.execute(
             "INSERT INTO guard_lease VALUES (true, $1, 'automation1', 7, clock_timestamp(),"
-            " clock_timestamp() + interval '1 minute', $2::jsonb)",
+            " clock_timestamp() + interval '1 hour', $2::jsonb)",
             text.replace("\x00", ""), json.dumps({"reports": [bad], "faults": [text]}),
         )  # fmt: skip
     async with cockpit(platform) as screen:

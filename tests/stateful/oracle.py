@@ -90,6 +90,7 @@ class Oracle:
     def begun(self, name: BreakerId, counter: int) -> None:
         """An outcome says HALF_OPEN: was it allowed?"""
         assert counter >= self.counters[name], f"{name}: half-open of an old epoch"  # I2
+        self.learn({name: counter})  # a run may have been tripped at its deadline since we looked
         assert self.grants[name] is State.OPEN, f"{name}: half-open twice in one epoch"  # I9, I10
         for above in self.catalogue.ancestors(name):
             assert self.loosest(above) is State.CLOSED, f"{name}: half-open under {above}"  # I5

@@ -44,7 +44,8 @@ LIMITS: Final[dict[str, object]] = {
     "run_deadline_s": 3,
     "close_window_s": 6,
     "approval_expiry_s": 20,
-    "latency_bound_ms": 2_000,
+    "latency_bound_ms": 60_000,
+    "max_clock_skew_s": 30,
 }
 EXECUTION = BreakerId("component:execution")
 BTC = BreakerId("instrument:BTC-USD")
@@ -538,9 +539,8 @@ class BreakerMachine(RuleBasedStateMachine):
 
     async def _crash(self, name: BreakerId, kind: Kind, point: str) -> None:
         """SIGKILL between two steps of a commit, then a new process of the same holder (F7, F23)."""
-        running = self.world.acting
-        assert running is not None
         await self._calm()
+        running = await self.world.acts()
         self.oracle.learn(await self.world.counters())
         asked_at = time.monotonic()
         running.trap.point = point

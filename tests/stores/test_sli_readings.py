@@ -410,12 +410,12 @@ async def test_exclusions_in_force_and_lately_reverted(platform: Platform, store
         now = await owner.fetchval("SELECT clock_timestamp()")
     at, found = await store.exclusions()
     assert {each.slo: each.in_force for each in found} == {"in force": True, "reverted": False}
-    assert abs(at - now) < timedelta(seconds=5)
+    assert abs(at - now) < timedelta(minutes=1)
     assert found[0].audit_seq == 7
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(platform: Platform) -> None:
-    store = SliStore(platform.login("monitor1").postgres_dsn, command_timeout_s=0.2)
+    store = SliStore(platform.login("monitor1").postgres_dsn, command_timeout_s=2.0)
     async with platform.connection() as owner, owner.transaction():
         await owner.execute("LOCK TABLE sli_buckets IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnreachable, match="statement timeout"):
