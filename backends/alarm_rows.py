@@ -112,6 +112,7 @@ def trip_page_of(row: Json) -> TripPage:
         last_error=clean(row["last_error"] or "", 300),
         delivered_at=_moment(row["delivered_at"]),
         joined=bool(row["joined"]),
+        older=bool(row["older"]),
     )
 
 

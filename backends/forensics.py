@@ -21,7 +21,7 @@ from cockpit.domain.refusals import Code, Refused
 _BATCH: Final = 500
 _RECORDS: Final = 1_000  # of the history and of the event stream
 _WINDOW: Final = """
-SELECT opened_at, coalesce(resolved_at, clock_timestamp()) AS until, clock_timestamp() AS now
+SELECT opened_at, coalesce(resolved_at, clock_timestamp()) AS until, clock_timestamp() AS now, run_id
   FROM incidents WHERE incident_id::text = $1
 """
 _STRETCH: Final = """
@@ -65,11 +65,12 @@ SECTIONS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when until when an incident went on, and the database's time now."""
+    """From when until when an incident went on, the database's time now, and the run that reported it."""
 
     opened_at: datetime
     until: datetime
     now: datetime
+    run_id: str | None = None
 
 
 class Forensics:
@@ -92,7 +93,7 @@ class Forensics:
             raise Refused(
                 Code.UNKNOWN, f"No incident has the id {incident_id}.", "`cockpit incident list` shows them."
             )
-        return Window(row["opened_at"], row["until"], row["now"])
+        return Window(row["opened_at"], row["until"], row["now"], row["run_id"])
 
     async def rows(
         self, section: str, incident_id: str, from_at: datetime, until: datetime

@@ -6,6 +6,7 @@ OpenSLO has no field for stands in `metadata.annotations` under `cockpit/`:
     cockpit/breaker: component:execution      the breaker that a spent budget concerns (always)
     cockpit/fresh: 60s                        how old the newest sample may be
     cockpit/consecutive-over: 5 orders        a breach counts once more than these are bad one after another
+    cockpit/classification: data_quality      of the incident that a breach opens; other where it is not there
 
 A plain threshold has no budget, and so is no SLO. It has the same metadata, and
 

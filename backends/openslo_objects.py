@@ -12,6 +12,7 @@ from backends.openslo_fields import MAX_DESCRIPTION, Fields
 from backends.openslo_sources import FIGURE, Sli, metric_source, read_sli
 from backends.promql import value_query
 from cockpit.domain.breakers import BreakerId, Catalogue, InvalidBreakerId, UnknownBreaker
+from cockpit.domain.incidents import Classification
 from cockpit.domain.slos import (
     Budgeting,
     Consecutive,
@@ -27,7 +28,13 @@ from cockpit.domain.slos import (
 
 MIN_WINDOW_S: Final = 3_600
 MAX_WINDOW_S: Final = 366 * 86_400
-_ANNOTATIONS: Final = ("cockpit/breaker", "cockpit/fresh", "cockpit/consecutive-over")
+_ANNOTATIONS: Final = (
+    "cockpit/breaker",
+    "cockpit/fresh",
+    "cockpit/consecutive-over",
+    "cockpit/classification",
+)
+_CLASSIFICATIONS: Final = tuple(each.value for each in Classification)
 _CONSECUTIVE: Final = re.compile(r"([1-9]\d{0,3}) ([a-z][a-z -]{0,30})", re.ASCII)
 _OPS: Final = tuple(op.value for op in Op)
 _DEFAULT_FRESH_S: Final = 60
@@ -43,6 +50,7 @@ class Meta(NamedTuple):
     breaker: BreakerId
     fresh_s: float
     consecutive: Consecutive | None
+    classification: Classification
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ def read_threshold(document: Fields, catalogue: Catalogue) -> Threshold:
         fresh_s=meta.fresh_s,
         file=document.file,
         line=document.line,
+        classification=meta.classification,
     )
 
 
@@ -150,6 +159,7 @@ def _slo(meta: Meta, spec: Fields, sli: Sli, line: int) -> Slo:
         fresh_s=meta.fresh_s,
         file=spec.file,
         line=line,
+        classification=meta.classification,
     )
 
 
@@ -250,7 +260,11 @@ def _meta(document: Fields, catalogue: Catalogue) -> Meta:
     if not 1 <= fresh_s <= 86_400:
         raise notes.fault("cockpit/fresh", "over a day says nothing of now; write 24h or less")
     consecutive = _consecutive(notes) if "cockpit/consecutive-over" in notes else None
-    return Meta(name, metadata.optional("displayName") or name, breaker, float(fresh_s), consecutive)
+    word = Classification.OTHER.value
+    if "cockpit/classification" in notes:
+        word = notes.choice("cockpit/classification", _CLASSIFICATIONS)
+    title = metadata.optional("displayName") or name
+    return Meta(name, title, breaker, float(fresh_s), consecutive, Classification(word))
 
 
 def _consecutive(notes: Fields) -> Consecutive:

@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 from backends.paging_client import Message
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incidents import Severity
+from cockpit.domain.paging import OPEN_AGAIN
 from cockpit.domain.text import clean
 
 PAGERDUTY: Final = "pagerduty"
@@ -111,7 +112,9 @@ class Slack:
     resend_s: float | None = None
 
     def message(self, page: Page, now: datetime) -> Message:
-        facts = [f"{page.severity} ({Severity(page.severity).sev}) {_SLACK_WORDS[page.event]}: {page.title}"]
+        anew = page.event == "trigger" and page.details.get(OPEN_AGAIN) is True
+        what = "OPEN AGAIN" if anew else _SLACK_WORDS[page.event]
+        facts = [f"{page.severity} ({Severity(page.severity).sev}) {what}: {page.title}"]
         facts += [page.breaker_id or "", page.classification or ""]
         if page.event == "acknowledge" and page.acknowledged_by:
             facts.append(f"by {page.acknowledged_by}")

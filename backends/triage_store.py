@@ -32,11 +32,7 @@ SELECT DISTINCT ON (classification) incident_id::text, left(title, 200) AS title
    AND classification = ANY ($2::text[]) AND (breaker_id = ANY ($1::text[]) OR breakers && $1::text[])
  ORDER BY classification, opened_at DESC
 """
-_BREACH: Final = """
-SELECT opened_at, severity, left(title, 200) AS title, status,
-       coalesce(slos[1], split_part(dedup_key, ':', 2)) AS slo
-  FROM incidents WHERE slos <> '{}' OR dedup_key LIKE 'slo:%' ORDER BY opened_at DESC LIMIT 1
-"""
+_BREACH: Final = files("backends").joinpath("sql/slo_breach.sql").read_text()
 # However long the chain is, only its newest entries are looked through.
 _CHANGES: Final = """
 SELECT timestamp, action, user_id, target, left(details_text, 2000) AS details FROM audit_log
@@ -157,9 +153,16 @@ def _quality(cycle: QualityCycle) -> Part[Quality]:
 
 
 def _breach(row: Mapping[str, Any]) -> Part[Breach]:
-    over = row["status"] in ("resolved", "merged")
-    found = Breach(clean(row["slo"], 100), row["severity"], clean(row["title"]), over, POSTGRES)
-    return Part(found, row["opened_at"])
+    recovered, over = row["recovered"], row["over"]
+    found = Breach(
+        clean(row["slo"], 100),
+        row["severity"],
+        clean(row["title"]),
+        recovered or over,
+        POSTGRES,
+        ended=over and not recovered,
+    )
+    return Part(found, row["broke_at"])
 
 
 def _reconciled(line: Line) -> Reconciled:

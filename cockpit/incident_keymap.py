@@ -36,6 +36,14 @@ INCIDENT_CHANGES: Final = (
         footer=True,
     ),
     Key(
+        "incident.classify",
+        "c,C",
+        "app.change_incident('classify')",
+        "class",
+        "Classify it: what a resume waits for follows from that",
+        footer=True,
+    ),
+    Key(
         "incident.escalate",
         "e,E",
         "app.change_incident('escalate')",

@@ -164,7 +164,9 @@ class Killing(Switching):
         from cockpit.cli.killing import open_kill_ports
         from cockpit.cli.tripping import login_of
         from cockpit.domain.kill import KillProgress
+        from widgets.kill_words import status_words
 
+        told = ("", "")
         async with open_kill_ports(self.settings, self.credentials) as (ports, _):
             switch = begin(ports, login_of(self.credentials))
             self.update_board(kill=KillProgress(switch.report, True))
@@ -174,6 +176,9 @@ class Killing(Switching):
                     refusal = [str(switch.refusal)] if switch.refusal else []
                     said = progress.message if progress.running else " ".join((*refusal, *switch.notes))
                     self.update_board(kill=replace(progress, message=said))
+                    if progress.running and told != (now := status_words(progress.report)):
+                        told = now
+                        self.tell(*told)
                     self.wake_feeds()
             finally:
                 report = switch.report

@@ -1,8 +1,11 @@
-"""What panel 4 reads: only while somebody looks at it, through a connection of its own."""
+"""What panel 4 reads: only while somebody looks at it, through a connection of its own, but for one reading
+soon after the start: whoever comes to the panel finds the connection open and the statement known."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from textual.message import Message
 
+from cockpit.domain.refusals import Refused
 from cockpit.incident_feeds import ShownFeed
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 RECON_S: Final = 2.0
 RECON_LIMIT_S: Final = 6.0
+OPEN_AHEAD_S: Final = 1.0
+_log = logging.getLogger("cockpit.feeds")
 
 
 class ReconSide(Protocol):
@@ -39,7 +45,7 @@ class ReconRead(Message):
 
 
 class ReconFeed(ShownFeed):
-    """The lines of panel 4. `open_store` is called, in a thread, when they are first looked at."""
+    """The lines of panel 4. `open_store` is called in a thread, and once."""
 
     def __init__(self, open_store: Callable[[], ReconSide], tell: Tell) -> None:
         super().__init__("reconciliation", tell, RECON_S)
@@ -47,7 +53,20 @@ class ReconFeed(ShownFeed):
         self._store: ReconSide | None = None
 
     async def watch(self) -> None:
+        await self._open_ahead()
         await self.run(self._read, self.never)
+
+    async def _open_ahead(self) -> None:
+        """What is read then is forgotten, and a failure too: it says nothing of when somebody looks."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_AHEAD_S):
+                await self._shown.wait()
+                return
+        try:
+            with contextlib.suppress(Refused, TimeoutError):
+                await self._read()
+        except Exception:  # noqa: BLE001 - logged; a feed that dies here would never read anything
+            _log.exception("%s feed, ahead", self.source)
 
     async def store(self) -> ReconSide:
         if self._store is None:

@@ -1,4 +1,4 @@
-"""Incidents by key: open, acknowledge, note, assign, escalate, snooze, merge, resolve, told, action items.
+"""Incidents by key: open, acknowledge, note, assign, classify, escalate, snooze, merge, resolve, told, items.
 
 All of it goes through the authority as a signed request; what it says is shown, nothing is assumed. The
 incident is the one under the cursor when the key was pressed.

@@ -99,6 +99,11 @@ class Dialog(ModalScreen[ResultT], Generic[ResultT]):
     def board_changed(self, board: Board) -> None:
         """Draw what depends on the board."""
 
+    def retitle(self, title: str) -> None:
+        """Where the title says how something stands, it follows the board too."""
+        self._title = title
+        self.query_one("#title", LineView).show([((title, self.TITLE_STYLE),)])
+
     @property
     def cells(self) -> int:
         """Width of the lines inside the frame."""

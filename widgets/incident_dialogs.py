@@ -110,7 +110,7 @@ class ChangeDialog(DraftedDialog):
     def parts(self) -> Iterable[Widget]:
         yield LineView(id="body")
         if self.form.picks:
-            yield OptionList(self._take, id="options", empty="nothing to choose from")
+            yield OptionList(self._take, id="options", empty="nothing to choose from", names=self.form.names)
         if self.form.text_label:
             with Horizontal(classes="field"):
                 yield LineView([((self.form.text_label, "title"),)], classes="field-label")
@@ -137,6 +137,8 @@ class ChangeDialog(DraftedDialog):
         at = moment(board)
         lines: list[Line] = [((clock_words(self.row, at, board.limits.acknowledgement_expiry_s)),)]
         lines += wrap(self.form.help, self.cells, 2, "dim") if self.form.help else []
+        if told := self.form.told(self.row, self.draft.picked):
+            lines += wrap(told, self.cells, 6)
         self.query_one("#body", LineView).show([cut(line, self.cells) for line in lines])
 
     def filled(self) -> bool:

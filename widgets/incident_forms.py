@@ -9,18 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, InvalidBreakerId, parse_breaker_id
-from cockpit.domain.communications import Audience
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_requests import MOST_TITLE, IncidentRequest, Verb
-from cockpit.domain.incident_rules import merge_fault, snooze_fault
+from cockpit.domain.incident_rules import classify_fault, merge_fault, snooze_fault
 from cockpit.domain.incidents import Change, Classification, Severity
-from cockpit.domain.permissions import handles_incidents
 from cockpit.domain.reasons import Reason
 from cockpit.domain.text import MAX_NOTES, clean
 from widgets.board import Board
 from widgets.dialog import notes_fault
 from widgets.incident_clocks import severity_words
-from widgets.incident_rows import alive_rows, found
+from widgets.incident_options import Option, above, audiences, class_told, classes, logins, others
+from widgets.incident_rows import found
 from widgets.times import parse_moment
 
 _UNITS: Final = {
@@ -28,19 +27,6 @@ _UNITS: Final = {
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60),
     **dict.fromkeys(("h", "hour", "hours"), 3600),
     **dict.fromkeys(("d", "day", "days"), 86400),
-}
-SEVERITY_WORDS: Final = {
-    Severity.P0: "all is down, or a position runs away · ack in 5 min",
-    Severity.P1: "a core objective or the data feed is gone · 15 min",
-    Severity.P2: "it works, but worse than promised · 1 h",
-    Severity.P3: "worth a look · end of the next business day",
-}
-CLASS_WORDS: Final = {
-    Classification.DATA_QUALITY: "bars stale, missing or wrong",
-    Classification.RECONCILIATION: "our books and the venue's differ",
-    Classification.BROKER: "the venue's API, its session or its feed",
-    Classification.SECURITY: "logins, keys, the audit chain",
-    Classification.OTHER: "none of these",
 }
 
 
@@ -53,15 +39,6 @@ class IncidentWish:
     notes: str
     incident_id: str | None = None
     request: IncidentRequest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One thing to pick: its key, how it reads, what it means."""
-
-    key: str
-    name: str
-    words: str = ""
 
 
 @dataclass(slots=True)
@@ -77,10 +54,15 @@ def _no_options(_board: Board, _row: IncidentRow) -> Sequence[Option]:
     return ()
 
 
+def _untold(_row: IncidentRow, _picked: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """One change: its title, what ctrl+s does, whether notes are needed and what they are called, one text
-    field (its label and what it takes) or a list to pick from."""
+    field (its label and what it takes) or a list to pick from (`names`: the cells of a name there; `told`:
+    what the one that is picked comes to)."""
 
     change: Change
     title: str
@@ -92,42 +74,14 @@ class Form:
     options: Callable[[Board, IncidentRow], Sequence[Option]] = field(default=_no_options)
     picks: bool = False
     help: str = ""
+    names: int = 12
+    told: Callable[[IncidentRow, str], str] = field(default=_untold)
 
 
 def breaker_of(row: IncidentRow, board: Board) -> BreakerId:
     """What a request about the incident names: its own breaker where that exists, else everything."""
     named = row.breaker_id or GLOBAL
     return BreakerId(named) if named in board.catalogue else GLOBAL
-
-
-def _above(_board: Board, row: IncidentRow) -> Sequence[Option]:
-    """The severities above its own, the next one first."""
-    ranked = [each for each in Severity if each.value < row.severity]
-    return [Option(each.value, f"{each.value}/{each.sev}", SEVERITY_WORDS[each]) for each in reversed(ranked)]
-
-
-def _logins(board: Board, row: IncidentRow) -> Sequence[Option]:
-    """Oneself first, then everybody else whose role may handle incidents."""
-    me = board.identity.login if board.identity else board.login
-    roles = board.desk.roles if board.desk else {}
-    others = sorted(each for each, held in roles.items() if each != me and handles_incidents(held))
-    named = [Option(me, me, "yourself")] + [Option(each, clean(each, 40)) for each in others]
-    return [
-        Option(each.key, each.name, "owns it now" if each.key == row.owner else each.words) for each in named
-    ]
-
-
-def _others(board: Board, row: IncidentRow) -> Sequence[Option]:
-    """What is not over besides it, the most urgent first."""
-    return [
-        Option(each.incident_id, severity_words(each), clean(each.title, 200))
-        for each in alive_rows(board)
-        if each.incident_id != row.incident_id
-    ]
-
-
-def _audiences(_board: Board, _row: IncidentRow) -> Sequence[Option]:
-    return [Option(each.value, each.value, each.channel) for each in Audience]
 
 
 FORMS: Final = {
@@ -138,9 +92,13 @@ FORMS: Final = {
             help="What you know and what you do about it. What nobody owned is yours then.",
         ),
         Form(Change.NOTE, "NOTE on", "records the note", help="Goes into the timeline and the audit log."),
-        Form(Change.ASSIGN, "ASSIGN", "assigns", picks=True, options=_logins),
+        Form(Change.ASSIGN, "ASSIGN", "assigns", picks=True, options=logins),
         Form(
-            Change.ESCALATE, "ESCALATE", "escalates", True, picks=True, options=_above,
+            Change.CLASSIFY, "CLASSIFY", "classifies", True, picks=True, options=classes, names=19,
+            told=class_told, help="What it is decides what a resume of what it is linked to waits for.",
+        ),
+        Form(
+            Change.ESCALATE, "ESCALATE", "escalates", True, picks=True, options=above,
             help="Its clock begins anew, it pages again and must be acknowledged again.",
         ),
         Form(
@@ -148,14 +106,14 @@ FORMS: Final = {
             help="It warns nobody until then. Its clocks go on.",
         ),
         Form(
-            Change.MERGE, "MERGE", "merges", True, picks=True, options=_others,
+            Change.MERGE, "MERGE", "merges", True, picks=True, options=others,
             help="This one ends; the marked one takes its links and goes on.",
         ),
         Form(
             Change.RESOLVE, "RESOLVE", "resolves", True, notes_label="cause",
             help="Root cause: the system, the data, the strategy or a person's error, and what ended it.",
         ),
-        Form(Change.TOLD, "TOLD an audience about", "records who was told", picks=True, options=_audiences),
+        Form(Change.TOLD, "TOLD an audience about", "records who was told", picks=True, options=audiences),
         Form(
             Change.ACTION, "ACTION ITEM of", "adds the item", text_label="item",
             example="what is to be done; it is yours",
@@ -194,6 +152,8 @@ def form_fault(form: Form, draft: ChangeDraft, row: IncidentRow, board: Board, n
             return f"until: {error}"
         if why := snooze_fault(row, until, now):
             return why
+    if form.change is Change.CLASSIFY and (why := classify_fault(row, Classification(draft.picked))):
+        return why
     if form.change is Change.MERGE and (into := found(board, draft.picked)) is not None:
         window = timedelta(seconds=board.limits.critical_window_s)
         if why := merge_fault(row, into, now, window):
@@ -253,6 +213,9 @@ def change_wish(
     me = board.identity.login if board.identity else board.login
     fields: dict[Change, dict[str, object]] = {
         Change.ASSIGN: {"owner": draft.picked},
+        Change.CLASSIFY: (
+            {"classification": Classification(draft.picked)} if form.change is Change.CLASSIFY else {}
+        ),
         Change.ESCALATE: {"severity": Severity(draft.picked)} if form.change is Change.ESCALATE else {},
         Change.SNOOZE: {"until": parse_until(draft.text, now)} if form.change is Change.SNOOZE else {},
         Change.MERGE: {"into": draft.picked},

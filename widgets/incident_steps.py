@@ -17,6 +17,7 @@ WORDS: Final = {
     Change.ACKNOWLEDGE: "acknowledge",
     Change.NOTE: "note",
     Change.ASSIGN: "assign",
+    Change.CLASSIFY: "classify",
     Change.ESCALATE: "escalate",
     Change.SNOOZE: "snooze",
     Change.MERGE: "merge",

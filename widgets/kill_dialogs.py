@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.desk import KillRow
+from cockpit.domain.kill import KILL_WORD
 from cockpit.domain.permissions import Permission
 from cockpit.domain.text import many
 from widgets.blast_radius import amount
@@ -22,13 +23,19 @@ from widgets.choice import Choice
 from widgets.dialog import Dialog, choices
 from widgets.form_dialog import FormDialog
 from widgets.kill_modes import freed_by, refusing_lines
-from widgets.kill_words import report_lines, review_asked, row_lines, running_here, stage, unreviewed
+from widgets.kill_words import (
+    report_lines,
+    review_asked,
+    row_lines,
+    row_title,
+    running_here,
+    unreviewed,
+    view_title,
+)
 from widgets.line import Line, cut, wrap
 from widgets.line_view import LineView
 from widgets.next_steps import adjusting_blocked, lacks
 from widgets.views import LinesDialog
-
-WORD = "KILL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class KillDialog(FormDialog[KillWish]):
     """Says what it will do, asks for notes and the typed word. Nothing that cannot be read holds it up."""
 
     FIELDS = ("notes", "typed")
-    WORD = WORD
+    WORD = KILL_WORD
     CONFIRM = "Kill switch"
     DOES = "halts everything, cancels and flattens NOW"
     UNSENT = "NOTHING HALTED"
@@ -105,7 +112,7 @@ class KillView(LinesDialog):
     TITLE_STYLE = "halted"
 
     def __init__(self, board: Board) -> None:
-        super().__init__("KILL SWITCH", board, _view_lines)
+        super().__init__(view_title(board), board, _view_lines)
 
     def hint(self) -> None:
         kill = self.board.kill
@@ -120,6 +127,7 @@ class KillView(LinesDialog):
 
     def board_changed(self, board: Board) -> None:
         super().board_changed(board)
+        self.retitle(view_title(board))
         if self.ready and not self._said:
             self.hint()
 
@@ -156,7 +164,7 @@ class UnfinishedDialog(Dialog[str | None]):
     TITLE_STYLE = "halted"
 
     def __init__(self, row: KillRow, board: Board) -> None:
-        super().__init__(f"KILL SWITCH: {stage(board, row)}", board, classes="-tighten")
+        super().__init__(row_title(board, row), board, classes="-tighten")
         self.kill_id = row.kill_id
 
     def parts(self) -> Iterable[Widget]:
@@ -172,6 +180,7 @@ class UnfinishedDialog(Dialog[str | None]):
 
     def board_changed(self, board: Board) -> None:
         row = self._row()
+        self.retitle(row_title(board, row))
         lines = (
             row_lines(board, row, self.cells) if row else [(("its review was approved meanwhile", "good"),)]
         )

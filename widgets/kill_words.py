@@ -68,6 +68,24 @@ def stage(board: Board, row: KillRow) -> str:
     return "REVIEW AWAITS A SECOND SAFETY-ADMIN" if review_asked(board, row.kill_id) else "REVIEW DUE"
 
 
+def row_title(board: Board, row: KillRow | None) -> str:
+    """Of the dialog on one that another cockpit left, as it stands by now; None: its review was approved."""
+    return f"KILL SWITCH: {stage(board, row) if row is not None else 'REVIEWED'}"
+
+
+def view_title(board: Board) -> str:
+    """Of the view on this cockpit's own, by its report (I15)."""
+    if board.kill is None:
+        return "KILL SWITCH"
+    proved = "FLAT" if board.kill.report.flat else "NOT FLAT"
+    return f"KILL SWITCH: {'RUNNING' if board.kill.running and not board.kill.report.flat else proved}"
+
+
+def status_words(report: KillReport) -> tuple[str, str]:
+    """The status line while it runs, with its style: how it stands, not what it began with."""
+    return f"kill switch: {brief(report)}", "good" if report.flat else "bad"
+
+
 def banner_line(board: Board) -> Line | None:
     """What somebody must know of a kill switch before anything else."""
     if running_here(board) and board.kill is not None:

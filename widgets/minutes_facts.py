@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from cockpit.domain.incident_page import IncidentPage
 from cockpit.domain.text import clean
-from cockpit.domain.triage_facts import Part, Reconciled
+from cockpit.domain.triage_facts import CYCLE_STALE_S, Part, Reconciled
 from widgets.board import Board
 from widgets.incident_clocks import ack_clock, clock_words, severity_style, severity_words, state_words
 from widgets.line import Line, Span, cut
@@ -23,9 +22,7 @@ from widgets.minutes_entry import (
     unreadable,
 )
 from widgets.times import clock, clock_s
-
-CYCLE_STALE_S: Final = 300.0
-"""A reconciliation or quality cycle older than this says nothing of now; the plant's come far oftener."""
+from widgets.triage_words import recovery_words
 
 
 def triage_entries(board: Board, page: IncidentPage, cells: int) -> list[Entry]:
@@ -88,14 +85,21 @@ def _halt(page: IncidentPage, monotonic: float, cells: int) -> list[Entry]:
             if halt.reason
             else ("trading, nothing is halted", "")
         )
-        health = f" · {'healthy' if halt.healthy else 'NOT HEALTHY'}: {clean(halt.detail, 120)}"
+        health = f" · {_health(halt.healthy)}: {clean(halt.detail, 120)}"
         feed = "" if halt.feed_age_s is None else f", feed {halt.feed_age_s:.1f} s old"
-        more = (said[0], f"{health[3:]}{feed}")
+        more = (
+            f"trading: {halt.reason or 'nothing is halted'}{until}",
+            f"{_health(halt.healthy)}: {halt.detail}{feed}",
+        )
         well = good_while_fresh(halt.healthy, page.age_s(monotonic), READ_S)
         # Whether it should be halted is nobody's to judge here.
         mark: Mark = "" if well and halt.reason else well
         entries = fact("halt", "gateway", mark, [said, (health + feed, ""), age], cells, more)
     return [*entries, *_halts(page, cells, age)]
+
+
+def _health(healthy: bool) -> str:
+    return "healthy" if healthy else "NOT HEALTHY"
 
 
 def _halts(page: IncidentPage, cells: int, age: Span) -> list[Entry]:
@@ -115,10 +119,11 @@ def _breach(page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
     breach = part.value
     if breach is None:
         return fact("breach", "last SLO", "", [("no breach is known", "")], cells)
-    state = "recovered" if breach.recovered else f"BREACHED ({clean(breach.severity, 20)})"
+    state = recovery_words(breach) or f"BREACHED ({clean(breach.severity, 20)})"
+    mark: Mark = None if breach.recovered and not breach.proved else breach.recovered
     text = f"{clean(breach.slo, 60)} {state}: {clean(breach.text, 120)}"
-    more = (text, f"read from {clean(breach.source, 120)}")
-    return fact("breach", "last SLO", breach.recovered, [(text, ""), aged(part.age_s(now))], cells, more)
+    more = (f"{breach.slo} {state}: {breach.text}", f"read from {clean(breach.source, 120)}")
+    return fact("breach", "last SLO", mark, [(text, ""), aged(part.age_s(now))], cells, more)
 
 
 def _acknowledgement(board: Board, page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
@@ -160,8 +165,9 @@ def _all_clean(
     lags = [run.lag for run in runs if run.lag is not None]
     lag = f" · {max(lags)} still in flight" if lags and max(lags) > 0 else ""
     oldest = max((now - run.at).total_seconds() for run in runs)
-    said: list[Span] = [(f"all clean: {counts}{lag}", ""), aged(oldest, CYCLE_STALE_S)]
-    mark = good_while_fresh(True, oldest, CYCLE_STALE_S)
+    claims = [run.source for run in runs if not run.proved]
+    said: list[Span] = [(f"all clean: {counts}{lag}", ""), *_only(claims), aged(oldest, CYCLE_STALE_S)]
+    mark = None if claims else good_while_fresh(True, oldest, CYCLE_STALE_S)
     return fact("recon", "recon", mark, said, cells, [_run_words(run, now) for run in runs])
 
 
@@ -169,7 +175,8 @@ def _runs(name: str, label: str, runs: tuple[Reconciled, ...], now: datetime, ce
     bad = [run for run in runs if run.status == "mismatch"]
     unknown = [run for run in runs if run.status not in ("mismatch", "clean")]
     oldest = max((now - run.at).total_seconds() for run in runs)
-    mark = False if bad else None if unknown else good_while_fresh(True, oldest, CYCLE_STALE_S)
+    claims = [] if bad or unknown else [run.source for run in runs if not run.proved]
+    mark = False if bad else None if unknown or claims else good_while_fresh(True, oldest, CYCLE_STALE_S)
     words = [f"{clean(run.symbol or 'all', 20)} {run.mismatches} differ" for run in bad]
     words += [f"{clean(run.symbol or 'all', 20)} {clean(run.status, 20)}" for run in unknown]
     lags = [run.lag for run in runs if run.lag is not None]
@@ -181,10 +188,15 @@ def _runs(name: str, label: str, runs: tuple[Reconciled, ...], now: datetime, ce
         f"recon-{name}",
         label,
         mark,
-        [(f"{name}: {said}{lag}", style), aged(oldest, CYCLE_STALE_S)],
+        [(f"{name}: {said}{lag}", style), *_only(claims), aged(oldest, CYCLE_STALE_S)],
         cells,
         more,
     )
+
+
+def _only(claims: Sequence[str]) -> list[Span]:
+    """Of what is good by the word of whoever may write a file, and so not known to be."""
+    return [(f" · only {clean(claims[0], 60)} says so", "unknown")] if claims else []
 
 
 def _run_words(run: Reconciled, now: datetime) -> str:
@@ -205,8 +217,9 @@ def _quality(page: IncidentPage, now: datetime, cells: int) -> list[Entry]:
         return fact("quality", "quality", None, [("no data-quality cycle is known", "unknown")], cells)
     text = f"{clean(found.status, 20)}: {found.errors} errors, {found.stale_warnings} stale warnings"
     age_s = part.age_s(now)
-    said = [(text, "" if found.clean else "bad"), aged(age_s, CYCLE_STALE_S)]
-    mark = good_while_fresh(found.clean, age_s, CYCLE_STALE_S)
+    claims = [found.source] if found.clean and not found.proved else []
+    said = [(text, "" if found.clean else "bad"), *_only(claims), aged(age_s, CYCLE_STALE_S)]
+    mark = None if claims else good_while_fresh(found.clean, age_s, CYCLE_STALE_S)
     return fact("quality", "quality", mark, said, cells, (text, f"read from {clean(found.source, 120)}"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cockpit.domain.incident_page import IncidentPage
-from cockpit.domain.playbooks import Act, Phase, Playbook, Sign, Step, Ticked
+from cockpit.domain.playbooks import NOT_JUDGED, Act, Phase, Playbook, Sign, Step, Ticked
 from cockpit.domain.text import clean
 from widgets.line import Line
 from widgets.minutes_entry import MARKS, Entry, Mark, heading, paragraph, unreadable
@@ -23,7 +23,6 @@ ACT_WORDS: Final = {
 }
 """What runs from the page; a bundle is made on the command line."""
 _PHASES: Final = {Phase.NOW: "AT ONCE", Phase.FIND: "FIND THE CAUSE", Phase.RECOVER: "RECOVER"}
-_BUNDLE: Final = "`cockpit incident bundle ID` makes it"
 _SIGNS: Final[dict[Sign, Mark]] = {
     Sign.GOOD: True,
     Sign.NEEDS: False,
@@ -49,7 +48,8 @@ def playbook_entries(page: IncidentPage, playbook: Playbook | None, cells: int) 
         return unreadable("playbook", "playbook", page.playbooks_fault or "no playbook is loaded", cells)
     chosen = page.chosen
     best = chosen is not None and chosen.playbook.playbook_id == playbook.playbook_id
-    why = "; ".join(chosen.evidence) if chosen is not None and best else "chosen by hand"
+    unread = page.minutes.incident.value is None
+    why = "; ".join(chosen.evidence) if chosen is not None and (best or unread) else "chosen by hand"
     others = len(page.offered()) - 1
     words = f"{playbook.title}{f' · p: {others} more' if others else ''} · {why}"
     entries = [heading("playbook", "PLAYBOOK", words)]
@@ -66,12 +66,11 @@ def _step(ticked: Ticked, cells: int) -> list[Entry]:
     step = ticked.step
     sign, style = MARKS[_SIGNS[ticked.sign]]
     does = f" [enter: {ACT_WORDS[step.action]}]" if step.action in ACT_WORDS else ""
-    how = f" {_BUNDLE}" if step.action is Act.BUNDLE else ""
-    why = f" ({clean(ticked.why, 160)})" if step.check is not None or step.by_hand else ""
+    why = "" if ticked.why == NOT_JUDGED else f" ({clean(ticked.why, 240)})"
     before: Line = (("    ", ""), (f"{sign} ", style))
-    text = f"{step.text}{how}{does}{why}"
+    text = f"{step.text}{does}{why}"
     colour = "dim" if ticked.sign is Sign.GOOD else ""
-    more = (step.text, ticked.why, step.by_hand)
+    more = (step.text, ticked.why, step.by_hand if step.check is not None else "")
     return paragraph(f"{_KEY}{step.step_id}", before, text, colour, cells, more, 4)
 
 

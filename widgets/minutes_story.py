@@ -8,6 +8,7 @@ from typing import Final
 
 from cockpit.domain.artefacts import FileView
 from cockpit.domain.communications import CommunicationRow, Word
+from cockpit.domain.event_words import event_words
 from cockpit.domain.incident_page import IncidentPage
 from cockpit.domain.incident_story import ActionItem, IncidentStory, StoryEvent
 from cockpit.domain.text import clean
@@ -159,7 +160,7 @@ def _laid_out(
     before: Line = ((f"   {clock_s(at)} ", "dim"), (f"{fit(clean(event.kind, 20), 12)} ", "strong"))
     known = ((name, value) for name, value in event.details.items() if value)
     details = ", ".join(f"{clean(str(name), 30)} {_plain(value)}" for name, value in known)
-    said = (clean(event.actor, 40), clean(event.notes, 3 * cells), details)
+    said = (clean(event.actor, 40), event_words(event), clean(event.notes, 3 * cells))
     proof = "in no audit entry" if event.audit_seq is None else f"audit entry {event.audit_seq}"
     date = f"{at:%Y-%m-%d %H:%M:%S} UTC · {event.kind} by {event.actor} · {proof}"
     text = " · ".join(part for part in said if part)

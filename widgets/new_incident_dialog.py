@@ -18,15 +18,8 @@ from cockpit.domain.incidents import Classification, Severity
 from widgets.board import Board
 from widgets.dialog import NotesInput, choices
 from widgets.incident_dialogs import DraftedDialog
-from widgets.incident_forms import (
-    CLASS_WORDS,
-    SEVERITY_WORDS,
-    IncidentWish,
-    Option,
-    linked_breakers,
-    loose_notes_fault,
-    text_fault,
-)
+from widgets.incident_forms import IncidentWish, linked_breakers, loose_notes_fault, text_fault
+from widgets.incident_options import CLASS_WORDS, SEVERITY_WORDS, Option
 from widgets.incident_steps import recording_blocked
 from widgets.line import Line, cut
 from widgets.line_view import LineView

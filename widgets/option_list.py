@@ -8,7 +8,7 @@ from typing import ClassVar, Final, TypeAlias
 from textual.binding import Binding, BindingType
 
 from cockpit.domain.text import clean
-from widgets.incident_forms import Option
+from widgets.incident_options import Option
 from widgets.line import Line, cut, fit
 from widgets.row_list import RowList
 

@@ -9,7 +9,7 @@ from cockpit.domain.paging import PageRow, Paging, TripPage
 from cockpit.domain.text import clean, many
 from widgets.board import Board
 from widgets.line import Line
-from widgets.times import clock_s, span
+from widgets.times import clock, clock_s, span
 
 
 def paging_age_s(board: Board) -> float | None:
@@ -95,10 +95,14 @@ def trip_page(board: Board, event_id: str) -> TripPage | None:
 
 
 def delivered_words(board: Board, event_id: str) -> tuple[bool | None, str]:
-    """For the verification of a trip: True only where a receiver has it; then to whom and when."""
+    """For the verification of a trip: True only where a receiver has the page that tells of it; then to whom
+    and when. None is also the last word on a trip that has no page of its own."""
     if board.desk is None or not board.desk_readable:
         return None, "Postgres unreadable here"
     page, paging = trip_page(board, event_id), board.desk.paging
+    if page is not None and page.older:
+        where = f"told in incident {page.incident_id[:8]}"
+        return None, f"no page of its own: {where}, {_told_there(board, page)}"
     if page is not None and page.receivers and page.delivered_at is not None:
         more = f"; not yet to {', '.join(page.waiting)}" if page.waiting else ""
         whose = f"told in incident {page.incident_id[:8]}, whose " if page.joined else ""
@@ -120,3 +124,16 @@ def delivered_words(board: Board, event_id: str) -> tuple[bool | None, str]:
     error = f", last error: {page.last_error}" if page.last_error else ""
     whom = ", ".join(page.waiting) or "the receivers"
     return False if page.attempts > 1 or page.last_error else None, f"waiting for {whom}, {tries}{error}"
+
+
+def _told_there(board: Board, page: TripPage) -> str:
+    """Who knows of an incident that a trip joined, from the page that it had before."""
+    if page.delivered_at is not None:
+        return f"paged at {clock(page.delivered_at, board.desk_now)}"
+    if page.unsent:
+        return f"for which nobody was paged: {page.unsent}"
+    paging = board.desk.paging if board.desk is not None else None
+    if not page.queued or (paging is not None and paging.alive and not paging.receivers):
+        return "for which nobody was paged"
+    error = f", last error: {page.last_error}" if page.last_error else ""
+    return f"whose page has reached nobody yet{error}"

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from cockpit.domain.breakers import Scope, scope_of, switch_of, symbol_of
+from cockpit.domain.breakers import Scope, switch_of, symbol_of
 from cockpit.domain.reconciliation import BREACH_AT, CLEAN_WANTED, Kind, LineState
 from cockpit.domain.reconciliation import Line as ReconLine
+from cockpit.domain.snapshots import BreakerSnapshot
+from cockpit.domain.states import State
 from cockpit.domain.switches import surely_set
 from cockpit.domain.text import clean
 from widgets.board import Board
@@ -37,6 +39,9 @@ NO_RUNS: Final = "? NO RUNS"
 _RANK: Final = {state: float(len(LineState) - rank) for rank, state in enumerate(LineState)}
 _RANK_NO_RUNS: Final = 1.5
 _LATCHED: Final = 0.25
+_INSTRUMENTS: Final = f"{Scope.INSTRUMENT.value}:"
+_LATCHES: Final = f"{Scope.LATCH.value}:"
+_NEWEST: Final[list[tuple[BreakerSnapshot, frozenset[str]]]] = []
 _NARROW: Final = (
     Column("state", "STATE", 11),
     Column("symbol", "SYMBOL", 9),
@@ -106,8 +111,8 @@ def lines_by_key(board: Board) -> Mapping[str, ReconLine | None]:
     found: dict[str, ReconLine | None] = {key_of(line): line for line in board.recon.lines}
     with_runs = set(board.recon.symbols)
     for name in board.catalogue.ids:
-        if scope_of(name) is Scope.INSTRUMENT and symbol_of(name) not in with_runs:
-            found[f"- {symbol_of(name)}"] = None
+        if name.startswith(_INSTRUMENTS) and (symbol := symbol_of(name)) not in with_runs:
+            found[f"- {symbol}"] = None
     return found
 
 
@@ -117,12 +122,23 @@ def rank(line: ReconLine | None, at: datetime, latched: bool = False) -> float:
 
 
 def latched_symbols(board: Board) -> frozenset[str]:
-    """The instruments whose latch is surely set."""
-    if board.breakers is None:
+    """The instruments whose latch is surely set. Asked several times at each drawing, and worked out once for
+    each reading of the breakers, which never changes."""
+    breakers = board.breakers
+    if breakers is None:
         return frozenset()
-    latches = f"{Scope.LATCH.value}:"  # of four switches an instrument, and asked at each drawing
-    names = (name for name in board.catalogue.switches if name.startswith(latches))
-    return frozenset(symbol_of(name) for name in names if surely_set(board.reading(name)))
+    if not _NEWEST or _NEWEST[0][0] is not breakers:
+        _NEWEST[:] = [(breakers, _latched(breakers))]
+    return _NEWEST[0][1]
+
+
+def _latched(breakers: BreakerSnapshot) -> frozenset[str]:
+    closed = State.CLOSED  # as most are: of a thousand instruments there are four thousand switches
+    return frozenset(
+        symbol_of(name)
+        for name, reading in breakers.readings.items()
+        if reading.state is not closed and name.startswith(_LATCHES) and surely_set(reading)
+    )
 
 
 def is_grave(board: Board, key: str, line: ReconLine | None) -> bool:

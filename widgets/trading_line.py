@@ -84,9 +84,10 @@ def _whole_size(board: Board) -> str:
 
 def _all_trading(board: Board) -> Line:
     """Nobody shall take half size for whole."""
-    from widgets.size_words import imposed_by, own_share, size_percent
+    from widgets.size_words import own_share, size_percent
 
-    named = [name for name in board.catalogue.ids if name in imposed_by(board, name)]
+    read = ((name, board.reading(name)) for name in board.catalogue.ids)
+    named = [name for name, reading in read if reading is not None and reading.size_share < 1]
     symbol = STATE_SYMBOL[State.CLOSED]
     if not named:
         return ((f" {symbol} ALL TRADING: {State.CLOSED.label}", "banner-good"),)

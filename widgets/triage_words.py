@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from cockpit.domain.triage import FirstMinutes
-from cockpit.domain.triage_facts import Part, Reconciled
+from cockpit.domain.triage_facts import Breach, Part, Reconciled
 
 UNREAD: Final = "unreadable: "
 NONE: Final = "none"
@@ -39,11 +39,20 @@ def _halts(page: FirstMinutes) -> str:
     return ", ".join((*halts.breakers, *halts.switches)) or "nothing reads halted" if halts else NONE
 
 
+def recovery_words(breach: Breach) -> str:
+    """Whether it has recovered, and who says so where nobody has measured it; "" where it has not."""
+    if not breach.recovered:
+        return ""
+    if breach.ended:
+        return "incident ended, no recovery measured"
+    return "recovered" if breach.proved else "said to have recovered"
+
+
 def _breach(page: FirstMinutes) -> str:
     breach = page.breach.value
     if breach is None:
         return NONE
-    now = "recovered" if breach.recovered else "not recovered"
+    now = recovery_words(breach) or "not recovered"
     return f"{breach.slo} {breach.severity}, {now}: {breach.text} ({breach.source})"
 
 
@@ -66,7 +75,8 @@ def _run(run: Reconciled) -> str:
     lag = f", {run.lag} behind" if run.lag else ""
     ids = f" ({', '.join(run.ids[:3])}{', …' if run.mismatches > 3 else ''})" if run.ids else ""
     differ = f", {run.mismatches} differ{ids}" if run.mismatches else ""
-    return f"{run.symbol or 'all'} {run.status}{differ}{lag}"
+    claim = "" if run.proved else f", says {run.source}"
+    return f"{run.symbol or 'all'} {run.status}{differ}{lag}{claim}"
 
 
 def _quality(page: FirstMinutes) -> str:

@@ -51,7 +51,7 @@ class TripMade:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`ok` None: not read yet, or not to be read here."""
+    """`ok` None: not read yet, not to be read here, or there is nothing to tick, as the words say."""
 
     name: str
     ok: bool | None

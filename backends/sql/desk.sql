@@ -95,7 +95,7 @@ SELECT
     paging_state()::text AS paging,
     (SELECT json_agg(y) FROM (
         SELECT i.event_id, i.joined, i.incident_id, o.outbox_id IS NOT NULL AS queued,
-               coalesce(o.unsent, '') AS unsent, v.*
+               coalesce(o.unsent, '') AS unsent, i.joined AND coalesce(o.created_at < i.at, true) AS older, v.*
         FROM (SELECT split_part(dedup_key, ':', 2) AS event_id, incident_id, false AS joined, opened_at AS at
                 FROM incidents
                WHERE opened_at > statement_timestamp() - interval '1 hour'
@@ -104,7 +104,7 @@ SELECT
               SELECT details ->> 'event_id', incident_id, true, at FROM incident_events
                WHERE kind = 'tripped' AND actor <> 'authority' AND at > statement_timestamp() - interval '1 hour'
                ORDER BY at DESC LIMIT 50) i
-        LEFT JOIN LATERAL (SELECT outbox_id, unsent FROM outbox WHERE outbox.incident_id = i.incident_id
+        LEFT JOIN LATERAL (SELECT outbox_id, unsent, created_at FROM outbox WHERE outbox.incident_id = i.incident_id
                                AND event = 'trigger'
                            ORDER BY CASE WHEN joined THEN -outbox_id ELSE outbox_id END LIMIT 1) o ON true
         LEFT JOIN LATERAL (

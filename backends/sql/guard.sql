@@ -141,17 +141,20 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Records one firing; with a severity also its incident and page, all or nothing. While a rule's incident waits to be
--- acknowledged, a further firing adds to its story, unless that would hide something worse: a higher severity, or that
--- the guard could not halt (a title that begins with NOT HALTED) where it could before. False: the term is over and nothing was recorded. Safe to repeat.
+-- Records one firing; with a severity also its incident and page, all or nothing. Where the authority has recorded its
+-- trip already, the incident which that has opened becomes the guard's, and pages again only where it is graver now.
+-- While a rule's incident about a breaker waits to be acknowledged, a further firing adds to its story, unless that
+-- would hide something worse: a higher severity, or that the guard could not halt (a title that begins with NOT HALTED)
+-- where it could before. False: the term is over and nothing was recorded. Safe to repeat.
 CREATE OR REPLACE FUNCTION guard_fire(
     p_holder text, p_term bigint, p_firing_id uuid, p_rule text, p_mode text, p_effect text, p_aim text,
     p_breaker_id text, p_subject text, p_value double precision, p_threshold double precision, p_samples jsonb,
     p_fired_at timestamptz, p_severity text, p_classification text, p_title text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    known uuid;
-    page  text;
+    known  uuid;
+    page   text;
+    before text;
 BEGIN
     IF p_rule !~ '^[a-z][a-z0-9-]{0,62}$' OR length(p_title) > 300 OR length(p_subject) > 100
        OR length(p_aim) > 100 OR length(p_breaker_id) > 100 OR length(p_classification) > 100 OR octet_length(p_samples::text) > 16384 THEN
@@ -169,15 +172,44 @@ BEGIN
         RETURN true;
     END IF;
     IF p_severity IS NOT NULL AND p_mode = 'live' THEN
-        SELECT incident_id INTO known FROM public.incidents
-         WHERE source = 'guard' AND status = 'open' AND split_part(dedup_key, ':', 2) = p_rule
-           AND severity <= p_severity AND (title LIKE 'NOT HALTED%' OR p_title NOT LIKE 'NOT HALTED%')
-           AND (p_breaker_id NOT LIKE 'latch:%' OR breaker_id = p_breaker_id)  -- each instrument's latch has its own
-         ORDER BY opened_at DESC LIMIT 1;
+        -- The authority holds this while it records the trip. Whoever may keep it for ever delays no page by more.
+        FOR tries IN 1..100 LOOP
+            EXIT WHEN pg_try_advisory_xact_lock(hashtextextended('firing:' || p_firing_id::text, 0));
+            PERFORM pg_sleep(0.01);
+        END LOOP;
+        SELECT incident_id, severity INTO known, before FROM public.incidents
+         WHERE dedup_key = 'trip:' || p_firing_id AND source = 'trip' AND status = 'open'
+           AND breaker_id = p_breaker_id AND opened_by = session_user;
+        IF known IS NOT NULL THEN
+            UPDATE public.incidents
+               SET source = 'guard', severity = least(severity, p_severity), classification = p_classification, title = p_title,
+                   alarm_at = CASE WHEN p_severity < severity THEN clock_timestamp() ELSE alarm_at END
+             WHERE incident_id = known AND status = 'open';
+            IF NOT FOUND THEN
+                known := NULL;  -- somebody has just acknowledged what they knew of it: this is more
+            ELSIF p_severity < before THEN
+                INSERT INTO public.outbox (dedup_key, incident_id, event, severity, title, details)
+                SELECT coalesce((SELECT dedup_key FROM public.outbox WHERE incident_id = known ORDER BY outbox_id LIMIT 1),
+                                'incident:' || known), known, 'trigger', p_severity, p_title, jsonb_build_object(
+                    'rule', p_rule, 'aim', p_aim, 'breaker_id', p_breaker_id, 'subject', p_subject, 'value', p_value,
+                    'threshold', p_threshold, 'samples', p_samples, 'firing_id', p_firing_id);
+            END IF;
+        END IF;
+        IF known IS NULL THEN
+            SELECT incident_id INTO known FROM public.incidents i
+             WHERE source = 'guard' AND status = 'open' AND breaker_id = p_breaker_id  -- what recovery demands is a breaker's
+               AND (split_part(dedup_key, ':', 2) = p_rule
+                    OR (dedup_key LIKE 'trip:%' AND p_rule = (
+                            SELECT details ->> 'rule' FROM public.incident_events e
+                             WHERE e.incident_id = i.incident_id AND kind = 'fired' ORDER BY event_id LIMIT 1)))
+               AND severity <= p_severity AND (title LIKE 'NOT HALTED%' OR p_title NOT LIKE 'NOT HALTED%')
+               AND classification = p_classification  -- what somebody has renamed may demand less of a recovery
+             ORDER BY opened_at DESC LIMIT 1;
+        END IF;
         -- No guard has so many rules: a login that invents them drowns nobody in incidents and pages.
-        IF known IS NULL AND 30 <= (SELECT count(*) FROM public.incidents WHERE source = 'guard'
+        IF known IS NULL AND 30 <= (SELECT count(*) FROM public.incidents WHERE source = 'guard' AND severity = p_severity
                                        AND opened_at > clock_timestamp() - interval '1 minute') THEN
-            SELECT incident_id INTO known FROM public.incidents WHERE source = 'guard'
+            SELECT incident_id INTO known FROM public.incidents WHERE source = 'guard' AND severity <= p_severity
              ORDER BY opened_at DESC LIMIT 1;
         END IF;
         IF known IS NULL THEN
@@ -196,7 +228,8 @@ BEGIN
         UPDATE public.incidents SET last_event_at = clock_timestamp() WHERE incident_id = known;
         INSERT INTO public.incident_events (incident_id, kind, actor, notes, details)
         VALUES (known, 'fired', session_user, p_title, jsonb_build_object(
-            'rule', p_rule, 'firing_id', p_firing_id, 'subject', p_subject, 'value', p_value, 'threshold', p_threshold));
+            'rule', p_rule, 'firing_id', p_firing_id, 'subject', p_subject, 'value', p_value, 'threshold', p_threshold,
+            'severity', p_severity, 'classification', p_classification));
     END IF;
     PERFORM pg_notify('cockpit_change', 'guard');
     RETURN true;

@@ -6,22 +6,20 @@ Every function writes the row and says what is to be recorded; the caller record
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from cockpit.authority.at_commit import stop
-from cockpit.authority.decisions import Asked
 from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.incident_acts import Act, Said, needed, no
 from cockpit.authority.incident_book import Held, hold
-from cockpit.authority.incident_recovery import UNASKED, resolve_refusal
+from cockpit.authority.incident_classes import classify
+from cockpit.authority.incident_recovery import resolve_refusal
 from cockpit.authority.means import Means
 from cockpit.authority.override import check_reviewer
-from cockpit.authority.pages import Event
 from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL
-from cockpit.domain.commands import Command
 from cockpit.domain.communications import Audience
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incident_requests import IncidentRequest, Verb
@@ -34,12 +32,10 @@ from cockpit.domain.incident_rules import (
     unreviewed,
 )
 from cockpit.domain.incident_story import linked
-from cockpit.domain.incidents import Change, Severity
-from cockpit.domain.permissions import Identity, Permission
-from cockpit.domain.recovery import Broker
+from cockpit.domain.incidents import Change
+from cockpit.domain.permissions import Permission
 from cockpit.domain.refusals import Code, Refused
 
-T = TypeVar("T")
 _TOUCH: Final = "UPDATE incidents SET last_event_at = clock_timestamp() WHERE incident_id = $1"
 _ASSIGN: Final = "UPDATE incidents SET owner = $2, last_event_at = clock_timestamp() WHERE incident_id = $1"
 # Whatever it was, it is an alarm again: its clock begins anew and nothing keeps it quiet.
@@ -69,32 +65,6 @@ UPDATE incident_actions SET done_at = clock_timestamp(), done_by = $3
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One change under way, inside its transaction. `broker`: what the gateway said, for a resolve."""
-
-    means: Means
-    connection: Any
-    asked: Asked
-    command: Command
-    identity: Identity
-    request: IncidentRequest
-    held: Held
-    broker: Broker = UNASKED
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What is to be recorded. `elsewhere` are lines of other incidents' stories: id, kind, details."""
-
-    message: str
-    kind: str
-    details: Mapping[str, object]
-    pages: Event | None = None
-    severity: Severity | None = None
-    elsewhere: tuple[tuple[str, str, Mapping[str, object]], ...] = field(default=())
-
-
 async def _note(act: Act) -> Said:
     await act.connection.execute(_TOUCH, act.held.incident_id)
     return Said(f"Noted on: {act.held.row.title}", "noted", {})
@@ -113,7 +83,7 @@ async def _assign(act: Act) -> Said:
 
 async def _escalate(act: Act) -> Said:
     severity, row = needed(act.request.severity), act.held.row
-    _no(escalate_fault(row, severity), "Choose a higher severity; lower ones are nobody's to give.")
+    no(escalate_fault(row, severity), "Choose a higher severity; lower ones are nobody's to give.")
     status = act.held.after(Change.ESCALATE)
     await act.connection.execute(_ESCALATE, act.held.incident_id, severity.value, status.value)
     details = {"severity": severity.value, "before": row.severity}
@@ -123,7 +93,7 @@ async def _escalate(act: Act) -> Said:
 
 async def _snooze(act: Act) -> Said:
     until = needed(act.request.until)
-    _no(snooze_fault(act.held.row, until, act.held.now), "Name a time within 24 h; a P0 stays loud.")
+    no(snooze_fault(act.held.row, until, act.held.now), "Name a time within 24 h; a P0 stays loud.")
     await act.connection.execute(_SNOOZE, act.held.incident_id, until)
     message = f"Quiet until {_said(until, act.held.now)}, its clocks go on: {act.held.row.title}"
     return Said(message, "snoozed", {"until": rfc3339(until)})
@@ -207,7 +177,7 @@ async def _merge(act: Act) -> Said:
     into = await hold(act.connection, into_id)
     window = timedelta(seconds=act.means.limits.critical_window_s)
     why = merge_fault(row, into.row, act.held.now, window)
-    _no(why, "Choose another one, or acknowledge and resolve this one.")
+    no(why, "Choose another one, or acknowledge and resolve this one.")
     await _may_end(act)
     await _write_links(act, into, linked(into.row) + linked(row), into.row.slos + row.slos)
     await _end(act, status.value, None, UUID(into_id))
@@ -271,21 +241,10 @@ def check_links(means: Means, request: IncidentRequest) -> None:
             raise Refused(Code.MALFORMED, f"There is no objective {slo}.", "`cockpit slo` lists them.")
 
 
-def needed(value: T | None) -> T:
-    """A field without which `parse_request` lets nothing pass."""
-    if value is None:
-        raise AssertionError("parse_request has let a request pass that lacks a field")
-    return value
-
-
-def _no(fault: str | None, remedy: str) -> None:
-    if fault is not None:
-        raise Refused(Code.WRONG_STATE, f"{fault[0].upper()}{fault[1:]}.", remedy)
-
-
 APPLY: Final[Mapping[Verb, tuple[Action, Callable[[Act], Awaitable[Said]]]]] = {
     Verb.NOTE: (Action.INCIDENT_NOTED, _note),
     Verb.ASSIGN: (Action.INCIDENT_ASSIGNED, _assign),
+    Verb.CLASSIFY: (Action.INCIDENT_CLASSIFIED, classify),
     Verb.ESCALATE: (Action.INCIDENT_ESCALATED, _escalate),
     Verb.SNOOZE: (Action.INCIDENT_SNOOZED, _snooze),
     Verb.MERGE: (Action.INCIDENT_MERGED, _merge),

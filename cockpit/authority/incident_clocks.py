@@ -20,6 +20,7 @@ from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.incident_rules import acknowledgement_ends
 from cockpit.domain.incidents import Change, Status
+from cockpit.domain.paging import OPEN_AGAIN
 from cockpit.domain.text import clean
 
 EVERY_S: Final = 1.0
@@ -91,6 +92,8 @@ class IncidentClocks:
         seq = await record_by_itself(connection, self._means, Action.ACKNOWLEDGEMENT_EXPIRED, details)
         notes = f"Nothing happened after {row.acknowledged_by} acknowledged it."
         await add_event(connection, row.incident_id, "ack-expired", AUTHORITY, notes, details, seq)
-        await page(connection, row.incident_id, "trigger", row.severity, row.title, {**details, "why": notes})
+        told = f"acknowledgement of {row.incident_id[:8]} by {row.acknowledged_by} lapsed: {row.title}"
+        why = {**details, "why": notes, OPEN_AGAIN: True}
+        await page(connection, row.incident_id, "trigger", row.severity, told, why)
         await tell(connection, CHANGE)
         await self._means.fault(faults.INCIDENT_AUDITED)

@@ -29,7 +29,6 @@ from cockpit.domain.slo_reports import Report, SloReport, SloSnapshot
 from cockpit.domain.text import clean
 
 SOURCE: Final = "slo"
-CLASSIFICATION: Final = "slo-breach"
 MOST_AN_HOUR: Final = 20
 """So many incidents are opened within an hour; what is beyond waits, and is opened if it still stands."""
 # The newest incident of each objective, and what was told last of its breach.
@@ -126,7 +125,7 @@ class SloIncidents:
             return False
         new = NewIncident(
             severity=breach.severity,
-            classification=CLASSIFICATION,
+            classification=report.classification.value,
             title=_title(report, breach),
             source=SOURCE,
             dedup_key=f"slo:{report.name}",

@@ -1,4 +1,9 @@
-"""A person's trip that belongs to an incident which is under way: a line of its story, not one more incident.
+"""A trip that belongs to an incident which is under way: a line of its story, not one more incident.
+
+A person's belongs to what it is about, a rule's to the incident of the guard that fired it. The guard records
+a firing once it has halted, so its trip is mostly recorded first and opens an incident, which `guard_fire`
+then makes its own; where the firing is recorded already, the trip is told there. Either holds the firing's
+lock meanwhile, for which nobody waits long: at worst there are two incidents, never none.
 
 The row is taken only where nobody holds it: the trip's audit entry is written before, and whoever waited for
 a row with the chain in hand could block who goes the other way. Where somebody holds it, or none fits, the
@@ -7,6 +12,8 @@ trip opens an incident of its own, so that none is lost.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -38,6 +45,49 @@ UPDATE incidents SET severity = $2, status = $3, alarm_at = clock_timestamp(), s
        last_event_at = clock_timestamp()
  WHERE incident_id = $1
 """
+
+# By its firing's own key, or as what waits to be acknowledged about this breaker: that takes further firings.
+_GUARDS: Final = """
+SELECT incident_id FROM incidents
+ WHERE source = 'guard' AND breaker_id = $2 AND opened_by = $3 AND status IN ('open', 'acknowledged')
+   AND (status = 'open' OR dedup_key LIKE 'guard:%:' || $1)
+ ORDER BY dedup_key LIKE 'guard:%:' || $1 DESC, severity, opened_at DESC LIMIT 1
+"""
+_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('firing:' || $1, 0))"
+_TRIES: Final = 40
+_TRY_S: Final = 0.01
+_HURRY_S: Final = 10.0
+
+
+async def join_guards(
+    connection: Any,
+    means: Means,
+    event_id: str,
+    breaker_id: BreakerId,
+    login: str,
+    notes: str,
+    details: Mapping[str, object],
+    seq: int,
+) -> bool:
+    """Tell a rule's trip, which the audit entry `seq` records, in the guard's own incident; False where there
+    is none yet, and the trip opens one. The incident's row is not held: nobody waits for a guard's there."""
+    await _lock_firing(connection, means, event_id)
+    known = await connection.fetchval(_GUARDS, event_id, breaker_id, login)
+    if known is None:
+        return False
+    await add_event(connection, known, "tripped", login, notes, {"breaker_id": breaker_id, **details}, seq)
+    await tell(connection, CHANGE)
+    return True
+
+
+async def _lock_firing(connection: Any, means: Means, event_id: str) -> None:
+    """Until the transaction ends, unless somebody else keeps it: who does so on purpose delays one trip a
+    while, and not the next ones."""
+    for _ in range(_TRIES):
+        if await connection.fetchval(_LOCK, event_id) or time.monotonic() < means.hurried_until:
+            return
+        await asyncio.sleep(_TRY_S)
+    means.hurried_until = time.monotonic() + _HURRY_S
 
 
 async def join(

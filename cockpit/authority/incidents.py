@@ -15,8 +15,9 @@ from cockpit.authority.at_commit import stop
 from cockpit.authority.decisions import Asked, done, record_outcome
 from cockpit.authority.entries import new_entry
 from cockpit.authority.identity import authorise, read_standing
+from cockpit.authority.incident_acts import Act, Said, needed
 from cockpit.authority.incident_book import NewIncident, add_event, began, hold, insert
-from cockpit.authority.incident_changes import APPLY, Act, Said, check_links, needed
+from cockpit.authority.incident_changes import APPLY, check_links
 from cockpit.authority.incident_recovery import UNASKED, asked_broker
 from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.override import check_reviewer
@@ -26,7 +27,7 @@ from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Command
 from cockpit.domain.incident_requests import IncidentRequest, Verb, parse_request
-from cockpit.domain.incident_rules import CHANGES, JUSTIFIED
+from cockpit.domain.incident_rules import CHANGES, JUSTIFIED, PROVES
 from cockpit.domain.incidents import BadIncident, Change, Severity
 from cockpit.domain.permissions import Identity, Permission
 from cockpit.domain.refusals import Code, Refusal, Refused
@@ -83,7 +84,7 @@ async def change_incident(
         raise Refused(Code.MALFORMED, f"The request does not count: {fault}.") from fault
     stop(bad_notes(command) if request.verb in JUSTIFIED else _bad_remark(command, request.verb))
     broker = UNASKED
-    if request.verb is Verb.RESOLVE and request.incident_id is not None:
+    if request.verb in PROVES and request.incident_id is not None:
         broker = await asked_broker(means, gateway, request.incident_id)
     await means.fault(faults.BEFORE_INCIDENT)
     async with means.transaction() as connection:
@@ -160,7 +161,7 @@ async def _record(act: Act, said: Said, action: Action) -> None:
         connection,
         new_entry(
             means.key,
-            act.asked.author(act.identity.role.value),
+            act.asked.author((said.role or act.identity.role).value),
             action,
             act.asked.request_id,
             act.command.breaker_id,

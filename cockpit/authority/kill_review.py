@@ -11,7 +11,7 @@ from uuid import UUID
 from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.domain.breakers import GLOBAL, BreakerId
 from cockpit.domain.documents import Epoch
-from cockpit.domain.incidents import Severity
+from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.kill import Tripped
 from cockpit.domain.kill_records import BadKillRecord, StepRecord, fact_of
 from cockpit.domain.refusals import Code, Refusal
@@ -52,7 +52,7 @@ async def record_unseen_kill(connection: Any, step: StepRecord, login: str, audi
         return False
     new = NewIncident(
         Severity.P0,
-        "kill-switch",
+        Classification.OTHER.value,
         f"Kill switch of {login}",
         "kill",
         f"kill:{step.kill_id}",

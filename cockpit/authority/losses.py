@@ -14,7 +14,7 @@ from cockpit.authority.means import CHANGE, Means, tell
 from cockpit.authority.world import World
 from cockpit.domain.audit import Action
 from cockpit.domain.breakers import GLOBAL, BreakerId
-from cockpit.domain.incidents import Severity
+from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.states import State
 
 _LOST: Final = """
@@ -115,7 +115,7 @@ async def record_loss(means: Means, world: World, lost: Sequence[Known], why: st
             ),
         )
         title, key = f"State of {len(counters)} breakers and switches lost: {why}", f"loss:{event_id}"
-        new = NewIncident(Severity.P1, "state-loss", title, "authority", key, breaker_id=GLOBAL)
+        new = NewIncident(Severity.P1, Classification.OTHER.value, title, "authority", key, breaker_id=GLOBAL)
         await record_incident(connection, new, entry.seq)
         await tell(connection, CHANGE)
     lost_now = f"{len(counters)} breakers and switches are OPEN until restored or resumed"

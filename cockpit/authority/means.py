@@ -61,6 +61,7 @@ class Means:
     legacy_judged: frozenset[bytes | None] = (
         frozenset()
     )  # the legacy key's value that the watch has looked at
+    hurried_until: float = 0.0  # by this process's clock: until then no trip waits for a guard's record
     over: bool = False  # a doubt has ended the term: nothing more is written
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

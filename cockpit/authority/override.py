@@ -15,7 +15,7 @@ from cockpit.authority.incident_book import NewIncident, record_incident
 from cockpit.authority.rules import Scene
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.commands import Command, Kind
-from cockpit.domain.incidents import Severity
+from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.permissions import Permission
 from cockpit.domain.refusals import Code, Refusal, Refused
 from cockpit.domain.text import BadNotes, clean, justification
@@ -116,7 +116,7 @@ async def break_glass(connection: Any, override: Override, breaker_id: BreakerId
     title = f"Error budgets overridden on {breaker_id} by {override.login}: {override.reason}"
     new = NewIncident(
         Severity.P1,
-        "break-glass",
+        Classification.OTHER.value,
         title,
         "override",
         override.key,

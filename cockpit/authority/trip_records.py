@@ -11,7 +11,7 @@ from backends.signing import canonical, sign_document
 from cockpit.authority.decisions import record_outcome
 from cockpit.authority.entries import AUTHORITY, ITSELF, Author, Proof, epoch_details, new_entry
 from cockpit.authority.incident_book import NewIncident, add_event, record_incident
-from cockpit.authority.incident_trips import join
+from cockpit.authority.incident_trips import join, join_guards
 from cockpit.authority.kill_review import record_kill
 from cockpit.authority.means import Means
 from cockpit.authority.opening import OpenDocument
@@ -19,9 +19,10 @@ from cockpit.authority.world import World
 from cockpit.domain.audit import Action, sha256_hex
 from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, scope_of
 from cockpit.domain.documents import Document, Epoch
-from cockpit.domain.incidents import Severity
+from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.kill import KILL_TARGET
 from cockpit.domain.permissions import Role
+from cockpit.domain.reasons import Reason, classification_of
 from cockpit.domain.refusals import Code, Refusal
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
@@ -183,15 +184,15 @@ async def _void_approvals(connection: Any, means: Means, trip: Trip) -> None:
 
 
 async def _open_incident(connection: Any, means: Means, trip: Trip, seq: int, world: World) -> None:
-    """A latch that the guard has set has the guard's incident, what loosens a stricter switch has none, and a
-    person's trip belongs to the incident that is under way about it. The incident of a person's own trip
-    never holds up a resume; a change that nobody signed does, until acknowledged, and so does a kill switch.
-    A hundred strangers' trips of one breaker are one incident until then."""
+    """A latch that the guard has set has the guard's incident, what loosens a stricter switch has none; a
+    rule's trip belongs to the guard's incident, and a person's to the one under way about it. That of a
+    person's own trip never holds up a resume; a change that nobody signed does, until acknowledged, and so
+    does a kill switch. A hundred strangers' trips of one breaker are one incident until then."""
     if trip.login == AUTHORITY or trip.repeats:
         return
     if await _guards_own(connection, trip) or _begins_loosening(trip, world):
         return
-    if _is_persons(trip) and await _joins(connection, means, trip, seq):
+    if trip.attributed and not _begins_kill(trip) and await _joins(connection, means, trip, seq):
         return
     new = _incident(trip)
     if not trip.attributed:
@@ -202,13 +203,12 @@ async def _open_incident(connection: Any, means: Means, trip: Trip, seq: int, wo
     await record_incident(connection, new, seq)
 
 
-def _is_persons(trip: Trip) -> bool:
-    """A kill switch has an incident of its own, under whose key its review is found."""
-    return trip.attributed and trip.role != Role.AUTOMATION_ROLE and not _begins_kill(trip)
-
-
 async def _joins(connection: Any, means: Means, trip: Trip, seq: int) -> bool:
+    """A kill switch never does: it has an incident of its own, under whose key its review is found."""
     name, notes = trip.breaker_id, trip.notes
+    if trip.role == Role.AUTOMATION_ROLE:
+        told = _told(trip)
+        return await join_guards(connection, means, trip.event_id, name, trip.login, notes, told, seq)
     return await join(connection, means, name, trip.login, trip.reason, notes, trip.target, _told(trip), seq)
 
 
@@ -247,13 +247,16 @@ def _incident(trip: Trip) -> NewIncident:
     }
     if not trip.attributed:
         title = f"Unattributed trip of {trip.breaker_id}"
-        return NewIncident(Severity.P1, "governance", title, "authority", **facts)
+        kind = Reason.GOVERNANCE.classification.value
+        return NewIncident(Severity.P1, kind, title, "authority", **facts)
     facts |= {"opened_by": trip.login}
     if _begins_kill(trip):
         facts |= {"dedup_key": f"kill:{trip.event_id}"}
-        return NewIncident(Severity.P0, "kill-switch", f"Kill switch of {trip.login}", "kill", **facts)
+        kind, title = Classification.OTHER.value, f"Kill switch of {trip.login}"
+        return NewIncident(Severity.P0, kind, title, "kill", **facts)
     title = trip_title(trip.breaker_id, trip.login, trip.reason, trip.target)
-    return NewIncident(trip_severity(trip.breaker_id), trip.reason, title, "trip", **facts)
+    kind = classification_of(trip.reason).value
+    return NewIncident(trip_severity(trip.breaker_id), kind, title, "trip", **facts)
 
 
 async def _decide_request(connection: Any, trip: Trip, proof: Proof, seq: int, late_s: float | None) -> None:

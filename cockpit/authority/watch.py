@@ -156,7 +156,8 @@ class Watch:
                 ),
             )
             title, key = f"Unaudited change: {message}", f"change:{event_id}"
-            new = NewIncident(Severity.P1, "governance", title, "authority", key, breaker_id=name)
+            kind = Reason.GOVERNANCE.classification.value
+            new = NewIncident(Severity.P1, kind, title, "authority", key, breaker_id=name)
             await record_incident(connection, new, entry.seq)
             await tell(connection, CHANGE)
         self._means.health.alarm(world.now, "unaudited change", name, message)

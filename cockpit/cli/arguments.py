@@ -94,12 +94,11 @@ COMMANDS: Final[dict[str, CommandSpec]] = {
     ),
     "incident note": CommandSpec("add to its story", "incidents:note", incident.note, changes=True),
     "incident assign": CommandSpec("make it a login's", "incidents:assign", incident.assign, changes=True),
+    "incident classify": CommandSpec("say what it is", "incidents:classify", incident.classify, changes=True),
     "incident escalate": CommandSpec(
         "give it a higher severity", "incidents:escalate", incident.escalate, changes=True
     ),
-    "incident snooze": CommandSpec(
-        "keep it quiet for a while", "incidents:snooze", incident.snooze, changes=True
-    ),
+    "incident snooze": CommandSpec("quiet it for a while", "incidents:snooze", incident.snooze, changes=True),
     "incident merge": CommandSpec(
         "make it part of another one", "incidents:merge", incident.merge, changes=True
     ),

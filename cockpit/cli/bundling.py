@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cockpit.cli.answers import Answer, UsageFault
 from cockpit.cli.incident_ids import incident_id_of, whole_id
@@ -24,6 +26,9 @@ from cockpit.domain.audit import ChainBroken
 from cockpit.domain.refusals import EXIT_DONE, EXIT_UNREACHABLE, StoreUnreachable
 from cockpit.operations.audit_verify import VerifyPorts, verify
 from cockpit.operations.bundle import Bundle, BundlePorts, BundleUnwritable, write_bundle
+
+if TYPE_CHECKING:
+    from backends.forensic_files import Artefact
 
 
 def bundle(options: argparse.Namespace) -> Answer:
@@ -55,18 +60,25 @@ async def _whole(credentials: Credentials, given: str) -> str:
 
 
 async def _make(settings: Settings, credentials: Credentials, incident_id: str, target: Path) -> Bundle:
+    from backends.forensic_files import Artefacts
     from backends.forensics import SECTIONS, Forensics, redis_facts
 
     forensics = Forensics(postgres_address(credentials))
+    ours = [url for each in settings.logins.values() for url in (each.redis_url, each.postgres_dsn)]
+    files = Artefacts(settings.run_results, settings.audit_logs, ours)
 
     async def redis() -> Mapping[str, object]:
         return await redis_facts(redis_address(credentials), settings.catalogue, settings.gateways)
+
+    async def artefacts(run_id: str | None, from_at: datetime, until: datetime) -> Sequence[Artefact]:
+        return await asyncio.to_thread(files.found, run_id, from_at, until)
 
     try:
         ports = BundlePorts(
             window=forensics.window,
             sections=tuple(SECTIONS),
             rows=forensics.rows,
+            artefacts=artefacts,
             redis=redis,
             evidence=EvidenceShelf(settings).get,
             verification=lambda: _verified(settings, credentials),
@@ -119,6 +131,8 @@ def settings_facts(settings: Settings) -> dict[str, object]:
         "logins": sorted(settings.logins),
         "shipped_slos": settings.shipped_slos,
         "slo_folders": list(map(str, settings.slo_folders)),
+        "run_results": str(settings.run_results) if settings.run_results else None,
+        "audit_logs": str(settings.audit_logs) if settings.audit_logs else None,
         "triggers_file": str(settings.triggers_file or "shipped"),
         "guard_login": settings.guard_login,
     }

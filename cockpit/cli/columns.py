@@ -10,10 +10,12 @@ from cockpit.domain.budgets import DAY, HOUR, MINUTE
 from cockpit.domain.text import clean
 
 
-def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> tuple[str, ...]:
+def aligned(
+    rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset(), most: int = 300
+) -> tuple[str, ...]:
     """Each row as one line, every column as wide as its widest cell but the last; `right` are the columns
-    that end in one line."""
-    safe = [[clean(cell, 300) for cell in row] for row in rows]
+    that end in one line. A cell has at most `most` characters."""
+    safe = [[clean(cell, most) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*safe, strict=True)]
     return tuple(
         "  ".join(

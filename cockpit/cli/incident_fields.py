@@ -9,17 +9,14 @@ from typing import Final
 from cockpit.cli.columns import aligned, span
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.documents import rfc3339
-from cockpit.domain.incident_story import IncidentList, IncidentStory, StoryEvent, linked, overdue, snoozed
-from cockpit.domain.incidents import Severity
+from cockpit.domain.event_words import event_line
+from cockpit.domain.incident_story import IncidentList, IncidentStory, linked, overdue, snoozed
+from cockpit.domain.incidents import Classification, Severity
+from cockpit.domain.text import clean
 
-_SAYS: Final[Mapping[str, tuple[str, str]]] = {
-    "assigned": ("to ", "owner"),
-    "escalated": ("to ", "severity"),
-    "snoozed": ("until ", "until"),
-    "told": ("", "audience"),
-    "merged": ("into ", "into"),
-}
-"""Which of an event's details says what its kind alone does not."""
+_MOST_CLASS: Final = len(Classification.BROKER)
+_MOST_LINK: Final = 26  # `strategy:` and most names, `cancel_only:BTC-USD`
+_MOST_LINE: Final = 1_000  # notes are no longer than half of it
 
 
 def _at(moment: datetime | None) -> str | None:
@@ -86,8 +83,22 @@ def _cells(row: IncidentRow, now: datetime) -> tuple[str, ...]:
         age_words(row, now),
         owner,
         row.incident_id,
+        _cut(row.classification, _MOST_CLASS),
+        linked_words(row),
         row.title,
     )
+
+
+def linked_words(row: IncidentRow) -> str:
+    """The first that it is linked to, and how many more; breakers before objectives."""
+    names = (*linked(row), *(f"slo:{each}" for each in row.slos))
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    return _cut(names[0], _MOST_LINK) + more if names else "-"
+
+
+def _cut(text: str, most: int) -> str:
+    safe = clean(text, 200)
+    return safe if len(safe) <= most else f"{safe[: most - 1]}…"
 
 
 def age_words(row: IncidentRow, now: datetime) -> str:
@@ -158,14 +169,6 @@ def story_fields(story: IncidentStory) -> dict[str, object]:
     }
 
 
-def _told(event: StoryEvent) -> str:
-    """What its kind alone does not say, and its notes."""
-    word, name = _SAYS.get(event.kind, ("", ""))
-    told = event.details.get(name)
-    what = f"{word}{told}" if isinstance(told, str) else ""
-    return "; ".join(part for part in (what, event.notes) if part)
-
-
 def story_lines(story: IncidentStory) -> tuple[str, ...]:
     row, now = story.row, story.server_time
     head = [
@@ -188,6 +191,7 @@ def story_lines(story: IncidentStory) -> tuple[str, ...]:
         f"{f', due {rfc3339(each.due_at)}' if each.due_at else ''}) {each.action_id}"
         for each in story.actions
     ]
-    events = aligned([(rfc3339(each.at), each.kind, each.actor, _told(each)) for each in story.events])
+    rows = [(rfc3339(each.at), each.kind, each.actor, event_line(each)) for each in story.events]
+    events = aligned(rows, most=_MOST_LINE)
     left_out = (f"… {story.cut} events after the first are left out.",) if story.cut else ()
     return (*head, *actions, *left_out, *events)

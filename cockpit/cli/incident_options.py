@@ -66,6 +66,12 @@ def assign(parser: Parser) -> None:
     _notes(parser, "kept with it", required=False)
 
 
+def classify(parser: Parser) -> None:
+    which(parser)
+    parser.add_argument("classification", metavar="WORD", help=", ".join(Classification))
+    _notes(parser, "why, 20 to 500 characters")
+
+
 def escalate(parser: Parser) -> None:
     which(parser)
     parser.add_argument(

@@ -62,15 +62,12 @@ async def _show(options: argparse.Namespace, find: Which) -> IncidentStory:
 def opening(options: argparse.Namespace) -> Answer:
     catalogue = settings_of(options).catalogue
     breakers = tuple(catalogue.known(name) for name in options.breaker)
-    classification = options.classification.strip().lower()
-    if classification not in tuple(Classification):
-        known = ", ".join(Classification)
-        raise UsageFault(f"--classification: {clean(classification, 40)!r} is not one of {known}")
+    classification = _classification(options.classification, "--classification")
     title, notes = " ".join(options.title.split()), _remark(options.notes)
     wish = _made(
         lambda: incidents.open_wish(
             parse_severity(options.severity),
-            Classification(classification),
+            classification,
             title,
             notes,
             breakers,
@@ -99,6 +96,11 @@ def note(options: argparse.Namespace) -> Answer:
 def assign(options: argparse.Namespace) -> Answer:
     notes = _remark(options.notes)
     return _change(options, lambda incident: incidents.assign_wish(incident, options.to, notes))
+
+
+def classify(options: argparse.Namespace) -> Answer:
+    word, notes = _classification(options.classification, "classification"), justification(options.notes)
+    return _change(options, lambda incident: incidents.classify_wish(incident, word, notes))
 
 
 def escalate(options: argparse.Namespace) -> Answer:
@@ -202,6 +204,17 @@ def _change(options: argparse.Namespace, build: Callable[[str], resume.Wish]) ->
         return await resume.ask(_made(lambda: build(incident)), ports, datetime.now(UTC))
 
     return decided(options, ask)
+
+
+def _classification(text: str, field: str) -> Classification:
+    """
+    Raises:
+        UsageFault: none of the five; it names them.
+    """
+    word = text.strip().lower()
+    if word not in tuple(Classification):
+        raise UsageFault(f"{field}: {clean(word, 40)!r} is not one of {', '.join(Classification)}")
+    return Classification(word)
 
 
 def _made(build: Callable[[], T]) -> T:

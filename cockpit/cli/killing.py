@@ -28,7 +28,7 @@ from cockpit.config import BadSettings, Credentials, Settings
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Command, Kind, SignedCommand
 from cockpit.domain.documents import Reading, rfc3339
-from cockpit.domain.kill import Ack, Fact
+from cockpit.domain.kill import KILL_WORD, Ack, Fact
 from cockpit.domain.kill_records import facts_of, finished
 from cockpit.domain.refusals import EXIT_DONE, Code, Refused, StoreUnreachable
 from cockpit.domain.switches import BadTicket
@@ -54,7 +54,7 @@ def kill_switch(options: argparse.Namespace) -> Answer:
     if not options.resume and options.notes is None:
         raise UsageFault("--notes: missing; say why, in 20 to 500 characters")
     notes = "" if options.resume else justification(options.notes)
-    must_acknowledge(options, GLOBAL, _WHAT)
+    must_acknowledge(options, None, _WHAT, KILL_WORD)
     return asyncio.run(_kill(options, notes))
 
 

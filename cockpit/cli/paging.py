@@ -193,10 +193,10 @@ def silence_add(options: argparse.Namespace) -> Answer:
     minutes = parse_minutes(whole(options.minutes, "minutes", 1, MOST_MINUTES))
     notes, matchers = justification(options.notes), parse_matchers(options.matcher, _unseen())
     covered = asyncio.run(_asked(settings, lambda alerts: _covered(alerts, matchers)))
-    preview = [_alert_line(each) for each in covered[:_SHOWN]]
+    labels, preview = [dict(each.labels) for each in covered], [*map(_alert_line, covered[:_SHOWN])]
     left = [f"… and {len(covered) - _SHOWN} more"] if len(covered) > _SHOWN else []
     head = f"It matches {many(len(covered), 'firing alert')}{':' if covered else '.'}"
-    extra: dict[str, object] = {"matches": [dict(each.labels) for each in covered]}
+    extra: dict[str, object] = {"matches": labels}
     if not options.yes:
         asks = f"--yes: missing; it stands for having read this. Nothing is silenced. {head}"
         answer = of_usage(True, GLOBAL, asks)
@@ -209,7 +209,7 @@ def silence_add(options: argparse.Namespace) -> Answer:
 
     async def ask(ports: resume.ResumePorts) -> Outcome:
         async with _alertmanager(settings) as alerts:
-            made = await silences.add(matchers, minutes, notes, ports, alerts, datetime.now(UTC))
+            made = await silences.add(matchers, minutes, notes, ports, alerts, datetime.now(UTC), labels)
         extra["silence_id"] = made.silence_id
         return made.outcome
 

@@ -14,13 +14,14 @@ from cockpit.cli.incident_ids import Beginnings, no_incident
 from cockpit.cli.incidents import which_incident
 from cockpit.cli.wiring import open_gateway, open_postgres, open_redis, settings_of
 from cockpit.domain.documents import rfc3339
-from cockpit.domain.playbooks import Chosen, Ticked, choose, progress
+from cockpit.domain.playbooks import Chosen, Sign, Ticked, choose, progress
 from cockpit.domain.refusals import StoreUnreachable
 from cockpit.domain.triage import FirstMinutes
 from cockpit.domain.triage_facts import Part
 from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
 
-_TICK = {True: "done", False: "open", None: "?"}
+_SIGNS = {Sign.GOOD: "done", Sign.NEEDS: "open", Sign.NOTHING: "-", Sign.UNKNOWN: "?"}
+"""As the screen's marks: `-` is nothing to do, or not judged."""
 
 
 def triage(options: argparse.Namespace) -> Answer:
@@ -120,6 +121,7 @@ def _document(page: FirstMinutes, chosen: Chosen, steps: tuple[Ticked, ...]) -> 
                     "text": each.step.text,
                     "action": each.step.action.value,
                     "done": each.done,
+                    "sign": each.sign.value,
                     "why": each.why,
                 }
                 for each in steps
@@ -143,7 +145,13 @@ def _lines(page: FirstMinutes, chosen: Chosen, steps: tuple[Ticked, ...]) -> Ite
     yield f"{chosen.playbook.title} ({chosen.playbook.source}; {'; '.join(chosen.evidence)})"
     yield from aligned(
         [
-            (f"[{_TICK[each.done]}]", each.step.phase.value, each.step.action.value, each.step.text, each.why)
+            (
+                f"[{_SIGNS[each.sign]}]",
+                each.step.phase.value,
+                each.step.action.value,
+                each.step.text,
+                each.why,
+            )
             for each in steps
         ]
     )

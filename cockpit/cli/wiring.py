@@ -34,13 +34,17 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def must_acknowledge(options: argparse.Namespace, breaker_id: BreakerId | None, what: str) -> None:
-    """
+def must_acknowledge(
+    options: argparse.Namespace, breaker_id: BreakerId | None, what: str, word: str | None = None
+) -> None:
+    """`word` is what the screen's dialog wants typed, where it is not `global` for that breaker.
+
     Raises:
         UsageFault: `--yes` is missing.
     """
     if not options.yes:
-        typed = ", and for typing `global` out" if breaker_id == GLOBAL else ""
+        word = word or (GLOBAL if breaker_id == GLOBAL else None)
+        typed = f", and for typing `{word}` out" if word else ""
         raise UsageFault(
             f"--yes: missing; it stands for the dialog's acknowledgement that {what}{typed}. Nothing was done"
         )

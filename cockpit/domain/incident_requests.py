@@ -1,7 +1,7 @@
 """What an INCIDENT command asks for: the verb is its `reason`, the arguments its `target`, as JSON.
 
-Notes (20 to 500 characters) are needed to acknowledge, escalate, merge and resolve; elsewhere they may be
-short or missing.
+Notes (20 to 500 characters) are needed to acknowledge, classify, escalate, merge and resolve; elsewhere they
+may be short or missing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Verb(StrEnum):
     OPEN = "open"
     NOTE = "note"
     ASSIGN = "assign"
+    CLASSIFY = "classify"
     ESCALATE = "escalate"
     SNOOZE = "snooze"
     MERGE = "merge"
@@ -41,10 +42,10 @@ class Verb(StrEnum):
 class IncidentRequest:
     """One change. `incident_id` is None for OPEN alone. Which other fields count depends on the verb:
 
-    OPEN severity, classification, title, breakers, slos · ASSIGN owner (a login) · ESCALATE severity ·
-    SNOOZE until · MERGE into · LINK breakers, slos · TOLD audience · ACTION title, owner, until (due) ·
-    DONE action_id. RESOLVE and NOTE say what they say in the command's notes (a resolve's are the root
-    cause).
+    OPEN severity, classification, title, breakers, slos · ASSIGN owner (a login) · CLASSIFY classification ·
+    ESCALATE severity · SNOOZE until · MERGE into · LINK breakers, slos · TOLD audience ·
+    ACTION title, owner, until (due) · DONE action_id. RESOLVE and NOTE say what they say in the command's
+    notes (a resolve's are the root cause).
     """
 
     verb: Verb
@@ -82,6 +83,7 @@ _NEEDS: Final[Mapping[Verb, frozenset[str]]] = {
     Verb.OPEN: frozenset({"severity", "classification", "title"}),
     Verb.NOTE: frozenset({"incident_id"}),
     Verb.ASSIGN: frozenset({"incident_id", "owner"}),
+    Verb.CLASSIFY: frozenset({"incident_id", "classification"}),
     Verb.ESCALATE: frozenset({"incident_id", "severity"}),
     Verb.SNOOZE: frozenset({"incident_id", "until"}),
     Verb.MERGE: frozenset({"incident_id", "into"}),

@@ -10,8 +10,8 @@ from typing import Final
 
 from cockpit.domain.desk import CRITICAL, NO_OBSTACLE, IncidentRow
 from cockpit.domain.incident_requests import Verb
-from cockpit.domain.incidents import Change, Severity, Status
-from cockpit.domain.recovery import BRANCH
+from cockpit.domain.incidents import Change, Classification, Severity, Status
+from cockpit.domain.recovery import BRANCH, NEEDS, Need
 
 SNOOZE_AT_MOST: Final = timedelta(hours=24)
 MOST_LINKED: Final = 100
@@ -20,6 +20,7 @@ STANDING: Final = ("slo:", "latch:")
 CHANGES: Final = {
     Verb.NOTE: Change.NOTE,
     Verb.ASSIGN: Change.ASSIGN,
+    Verb.CLASSIFY: Change.CLASSIFY,
     Verb.ESCALATE: Change.ESCALATE,
     Verb.SNOOZE: Change.SNOOZE,
     Verb.MERGE: Change.MERGE,
@@ -29,8 +30,12 @@ CHANGES: Final = {
     Verb.ACTION: Change.ACTION,
     Verb.DONE: Change.ACTION,
 }
-JUSTIFIED: Final = frozenset({Verb.ESCALATE, Verb.MERGE, Verb.RESOLVE})
+JUSTIFIED: Final = frozenset({Verb.CLASSIFY, Verb.ESCALATE, Verb.MERGE, Verb.RESOLVE})
 """What needs notes of 20 to 500 characters; a resolve's are the root cause."""
+PROVES: Final = frozenset({Verb.CLASSIFY, Verb.RESOLVE})
+"""What may take recovery conditions away, which must hold then."""
+_ENTAILED: Final = {Need.CLEAN_RUNS: Need.RERUN}
+"""Who demands the one demands the other too: two clean reconciliations in a row are one."""
 
 
 def unreviewed(row: IncidentRow) -> bool:
@@ -84,6 +89,24 @@ def _lost_conditions(row: IncidentRow, into: IncidentRow) -> str | None:
     if into.opened_at < row.opened_at:
         return f"{lost}: the other one was opened before it, and recovery counts since then"
     return None
+
+
+def classify_fault(row: IncidentRow, classification: Classification) -> str | None:
+    if row.classification != classification.value:
+        return None
+    return f"it is classified as {classification.value} already"
+
+
+def lost_needs(row: IncidentRow, classification: Classification) -> tuple[Need, ...]:
+    """What recovery demands of it now and would demand no more under another classification. Nothing is
+    demanded of a person's own trip and of an override."""
+    before = BRANCH.get(row.classification)
+    if before is None or row.source in NO_OBSTACLE:
+        return ()
+    branch = BRANCH.get(classification.value)
+    kept = set(NEEDS[branch]) if branch else set()
+    kept |= {_ENTAILED[need] for need in kept if need in _ENTAILED}
+    return tuple(need for need in NEEDS[before] if need not in kept)
 
 
 def _holds_up(row: IncidentRow, now: datetime, window: timedelta) -> bool:

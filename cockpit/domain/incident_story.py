@@ -1,9 +1,9 @@
 """Incidents as they are read back: the list of panel 3, and the whole story of one. Pure and immutable.
 
-Kinds of events: `opened`, `fired` (a guard's rule, once more), `tripped` (once more,
-or what it is linked to, by a person), `acknowledged`,
-`ack-expired`, `escalated`, `noted`, `assigned`, `snoozed`, `linked`, `told`, `action`, `done`, `merged` (into
-another), `took-over` (another one's links), `resolved`, `slo-breach`, `slo-eased`, `slo-recovered`.
+Kinds of events: `opened`, `fired` (a guard's rule, once more), `tripped` (once more, or what it is linked to,
+by a person), `acknowledged`, `ack-expired`, `escalated`, `noted`, `assigned`, `classified`, `snoozed`,
+`linked`, `told`, `action`, `done`, `merged` (into another), `took-over` (another one's links), `resolved`,
+`slo-breach`, `slo-eased`, `slo-recovered`.
 """
 
 from __future__ import annotations

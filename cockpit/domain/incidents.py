@@ -53,8 +53,8 @@ def parse_severity(text: str) -> Severity:
 
 
 class Classification(StrEnum):
-    """What people may choose. Records made by the services carry further words (`governance`,
-    `state-loss`, `break-glass`, a trip's reason), which are shown as they are."""
+    """What every incident is, whoever opens it. Rows of older versions have further words (`governance`,
+    `state-loss`, `break-glass`, `slo-breach`, a trip's reason), which are shown as they are."""
 
     DATA_QUALITY = "data_quality"
     RECONCILIATION = "reconciliation"
@@ -84,6 +84,7 @@ class Change(StrEnum):
     ESCALATE = "escalate"  # a higher severity; its clock begins anew, and it must be acknowledged again
     NOTE = "note"
     ASSIGN = "assign"
+    CLASSIFY = "classify"
     SNOOZE = "snooze"
     LINK = "link"
     TOLD = "told"
@@ -99,7 +100,15 @@ _AFTER: Final[dict[tuple[Status, Change], Status]] = {
     (Status.OPEN, Change.ESCALATE): Status.OPEN,
     (Status.ACKNOWLEDGED, Change.ESCALATE): Status.OPEN,
 }
-_STAYING: Final = (Change.NOTE, Change.ASSIGN, Change.SNOOZE, Change.LINK, Change.TOLD, Change.ACTION)
+_STAYING: Final = (
+    Change.NOTE,
+    Change.ASSIGN,
+    Change.CLASSIFY,
+    Change.SNOOZE,
+    Change.LINK,
+    Change.TOLD,
+    Change.ACTION,
+)
 _AFTERWARDS: Final = (Change.NOTE, Change.ACTION, Change.TOLD)
 """What still goes on after an incident is resolved: its postmortem."""
 
@@ -111,6 +120,7 @@ PARTICIPLES: Final = {
     Change.ESCALATE: "escalated",
     Change.NOTE: "noted upon",
     Change.ASSIGN: "assigned",
+    Change.CLASSIFY: "classified",
     Change.SNOOZE: "snoozed",
     Change.LINK: "linked",
     Change.TOLD: "told of",

@@ -15,6 +15,8 @@ from typing import Final
 
 from cockpit.domain.documents import Epoch
 
+KILL_WORD: Final = "KILL"
+"""What a person types out for it."""
 KILL_TARGET: Final = "kill-switch"
 """The target of the signed trip of `global` that begins one."""
 
@@ -167,6 +169,10 @@ class KillReport:
 
     def state(self, step: Step) -> StepState:
         return self.steps[tuple(Step).index(step)]
+
+    def told(self, step: Step) -> str:
+        """As it is told on the way: which step, and how it stands."""
+        return f"{step.value}: {self.state(step).line}"
 
     @property
     def line(self) -> str:

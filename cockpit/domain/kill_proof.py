@@ -32,11 +32,13 @@ from cockpit.domain.text import many
 
 @dataclass(frozen=True, slots=True)
 class KillState:
-    """Everything known of one kill switch. `gateways` are those that are registered in the settings."""
+    """Everything known of one kill switch. `gateways` are those that are registered in the settings; the
+    first `earlier` facts are of the attempt that is gone on with."""
 
     kill_id: str
     gateways: tuple[str, ...]
     facts: tuple[Fact, ...] = ()
+    earlier: int = 0
 
     def adding(self, fact: Fact) -> KillState:
         return replace(self, facts=(*self.facts, fact))
@@ -176,13 +178,27 @@ class KillState:
             return ()
         cancel, flatten = self.acted(Step.CANCEL), self.acted(Step.FLATTEN)
         orders = [
-            Residual(each.symbol, each.quantity, _reason(cancel, each.order_id), each.order_id, each.side)
+            Residual(
+                each.symbol, each.quantity, self._reason(cancel, each.order_id), each.order_id, each.side
+            )
             for each in read.orders or ()
         ]
         positions = [
-            Residual(each.symbol, each.quantity, _reason(flatten, each.symbol)) for each in _held(read)
+            Residual(each.symbol, each.quantity, self._reason(flatten, each.symbol)) for each in _held(read)
         ]
         return (*orders, *positions)
+
+    def _reason(self, last: Acted | None, name: str) -> str:
+        if last is None:
+            return "nothing was sent yet"
+        if not last.answered:
+            return self._dated(last, last.why or "the gateway has not answered yet")
+        why = last.refused.get(name) or last.why
+        return self._dated(last, why) if why else "still there after it was answered"
+
+    def _dated(self, last: Acted, why: str) -> str:
+        """What kept something at an earlier attempt, such as a mode, may have ended since."""
+        return f"{why} (as of the earlier attempt)" if self._index(last) < self.earlier else why
 
     def _trip_state(self) -> StepState:
         last = next((fact for fact in reversed(self.facts) if isinstance(fact, Tripped)), None)
@@ -211,7 +227,8 @@ class KillState:
         if last is None:
             return StepState(step, None, "")
         if not last.answered:
-            return StepState(step, StepOutcome.FAILED, last.why or "sent, no answer yet", last.round)
+            why = self._dated(last, last.why or "sent, no answer yet")
+            return StepState(step, StepOutcome.FAILED, why, last.round)
         read = self.read
         seen = None if read is None else (read.orders if step is Step.CANCEL else read.positions)
         if read is None or seen is None or read.after <= self._index(last):
@@ -252,11 +269,3 @@ def _confirmed(fact: Fact) -> Epoch | None:
 
 def _held(read: Read) -> tuple[Held, ...]:
     return tuple(each for each in read.positions or () if each.quantity)
-
-
-def _reason(last: Acted | None, name: str) -> str:
-    if last is None:
-        return "nothing was sent yet"
-    if not last.answered:
-        return last.why or "the gateway has not answered yet"
-    return last.refused.get(name) or last.why or "still there after it was answered"

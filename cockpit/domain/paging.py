@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+OPEN_AGAIN: Final = "open_again"
+"""Among the details of a page: the incident is not new, what was acknowledged is an alarm once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class TripPage:
     """What became of the page of one trip of the last hour. `event_id` is the trip's, `receivers` those that
     have it; `waiting` are those that do not yet. `unsent` says why nobody is paged, "" where somebody is.
     `queued` False: the incident is there, its page is not. `joined`: the incident was under way already; what
-    is said is its newest page, which may be older than the trip."""
+    is said is its newest page. `older`: that page was made before the trip, or there is none, so that nobody
+    was paged for the trip itself."""
 
     event_id: str
     incident_id: str
@@ -58,3 +63,4 @@ class TripPage:
     last_error: str
     delivered_at: datetime | None
     joined: bool = False
+    older: bool = False

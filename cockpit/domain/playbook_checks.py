@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from cockpit.domain.breakers import GLOBAL, WITHDRAWALS, BreakerId
+from cockpit.domain.breakers import GLOBAL, OF_A_SYMBOL, WITHDRAWALS, BreakerId, Scope, switch_of
 from cockpit.domain.modes import Mode, mode_of
 from cockpit.domain.recovery import Need
-from cockpit.domain.triage import FirstMinutes, condition_of
-from cockpit.domain.triage_facts import NO_GATEWAY, Reconciled
+from cockpit.domain.triage import WIDE, FirstMinutes, condition_of
+from cockpit.domain.triage_facts import CYCLE_STALE_S, NO_GATEWAY, Reconciled
 
 
 class Check(StrEnum):
     """What may tick a step by itself. See `checked`."""
 
     ACKNOWLEDGED = "acknowledged"
-    HALTED = "halted"  # the gateway says that trading is halted
+    HALTED = "halted"  # all that the incident concerns is halted
     GLOBAL_HALTED = "global-halted"
     WITHDRAWALS_HALTED = "withdrawals-halted"
     CANCEL_ONLY = "cancel-only"  # or stricter, for every instrument that it concerns
     SOFT_HALT = "soft-halt"
     HARD_HALT = "hard-halt"
+    NO_LATCH = "no-latch"  # no instrument that it concerns is latched
     GATEWAY_HEALTHY = "gateway-healthy"
     FEED_FRESH = "feed-fresh"
-    QUALITY_CLEAN = "quality-clean"
+    QUALITY_CLEAN = "quality-clean"  # the newest cycle, begun since the incident was opened, and of now
     BARS_COMPLETE = "bars-complete"
-    RECONCILED = "reconciled"  # the newest run of every kind is clean
+    RECONCILED = "reconciled"  # the newest run of every kind is clean, begun since then, and of now
     TWO_CLEAN_RUNS = "two-clean-runs"
-    NO_LAG = "no-lag"  # the ledger has booked what the engine has done
+    NO_LAG = "no-lag"  # the ledger has booked what the engine has done, by such runs
     OBJECTIVES_KEPT = "objectives-kept"  # the last breach has recovered, or there was none
     POSTGRES_ANSWERS = "postgres-answers"
     CHANGES_SEEN = "changes-read"  # recent changes could be read
@@ -55,12 +57,40 @@ def _acknowledged(minutes: FirstMinutes) -> Verdict:
 
 
 def _halted(minutes: FirstMinutes) -> Verdict:
-    halt = minutes.halt.value
-    if halt is None:
-        return None, minutes.halt.fault or NO_GATEWAY
-    if halt.reason is None:
-        return False, "the gateway says that nothing is halted"
-    return True, f"{halt.reason}{f' until {halt.until}' if halt.until else ''}"
+    """Whether all that the incident is linked to is halted, by itself or with every instrument."""
+    halts, row = minutes.halts.value, minutes.incident.value
+    if halts is None:
+        return None, minutes.halts.fault or "not read"
+    shut = (*halts.breakers, *halts.switches)
+    if wide := [name for name in shut if name in WIDE]:
+        return True, f"{', '.join(wide)} halted"
+    if row is None:
+        return None, minutes.incident.fault or "no such incident"
+    symbols = {_symbol(name) for name in shut} - {""}
+    linked = [name for name in (row.breaker_id, *row.breakers) if name]
+    loose = [name for name in linked if name not in shut and _symbol(name) not in symbols]
+    left = [symbol for symbol in minutes.symbols if symbol not in symbols]
+    if (linked and not loose) or (minutes.symbols and not left):
+        return True, f"{', '.join(linked[:5]) or 'every instrument'} halted"
+    if not symbols.isdisjoint(minutes.symbols) or len(loose) < len(linked):
+        return False, f"only a part of it is halted; not yet: {', '.join((loose or left)[:5])}"
+    return False, "nothing of it is halted"
+
+
+def _symbol(name: str) -> str:
+    """The instrument that a breaker or switch halts; "" where it is not one instrument's."""
+    scope, _, symbol = name.partition(":")
+    return symbol if scope in (Scope.INSTRUMENT, *OF_A_SYMBOL) else ""
+
+
+def _no_latch(minutes: FirstMinutes) -> Verdict:
+    halts = minutes.halts.value
+    if halts is None:
+        return None, minutes.halts.fault or "not read"
+    if not minutes.symbols:
+        return None, "it concerns no instrument"
+    latched = [each for each in minutes.symbols if switch_of(Scope.LATCH, each) in halts.switches]
+    return not latched, f"latched: {', '.join(latched[:5])}" if latched else "none of it is latched"
 
 
 def _switch(name: BreakerId) -> Callable[[FirstMinutes], Verdict]:
@@ -106,7 +136,20 @@ def _quality(minutes: FirstMinutes) -> Verdict:
         return None, minutes.quality.fault or "no cycle has run"
     if found.clean and not found.proved:
         return None, f"only {found.source} says clean"
+    if found.clean and (doubt := _not_of_now(minutes, found.at, "the newest cycle")):
+        return doubt
     return found.clean, f"{found.status}: {found.errors} errors, {found.stale_warnings} stale warnings"
+
+
+def _not_of_now(minutes: FirstMinutes, at: datetime, what: str) -> Verdict | None:
+    """Why something clean of `at` proves nothing of this incident now; None where it does."""
+    row = minutes.incident.value
+    if row is None:
+        return None, minutes.incident.fault or "no such incident"
+    if at < row.opened_at:
+        return False, f"{what} is from before the incident"
+    age_s = (minutes.at - at).total_seconds()
+    return (None, f"{what} is {age_s:.0f} s old") if age_s > CYCLE_STALE_S else None
 
 
 def _reconciled(minutes: FirstMinutes) -> Verdict:
@@ -121,7 +164,14 @@ def _reconciled(minutes: FirstMinutes) -> Verdict:
     if bad:
         return False, ", ".join(bad[:5])
     claims = [run.source for run in runs if not run.proved]
-    return (None, f"only {claims[0]} says clean") if claims else (True, f"the newest {len(runs)} are clean")
+    if claims:
+        return None, f"only {claims[0]} says clean"
+    return _oldest_doubt(minutes, runs) or (True, f"the newest {len(runs)} are clean")
+
+
+def _oldest_doubt(minutes: FirstMinutes, runs: Sequence[Reconciled]) -> Verdict | None:
+    oldest = min(runs, key=lambda run: run.at)
+    return _not_of_now(minutes, oldest.at, f"the {oldest.kind} run of {oldest.symbol or 'all'}")
 
 
 def _no_lag(minutes: FirstMinutes) -> Verdict:
@@ -131,7 +181,9 @@ def _no_lag(minutes: FirstMinutes) -> Verdict:
         return None, minutes.ledger.fault or "no ledger run is known"
     behind = [run.symbol or "all" for run in runs if run.status != "clean"]
     most = max(run.lag or 0 for run in runs)
-    return not behind, f"{most} behind" + (f": {', '.join(behind[:5])}" if behind else ", and clean")
+    if behind:
+        return False, f"{most} behind: {', '.join(behind[:5])}"
+    return _oldest_doubt(minutes, runs) or (True, f"{most} behind, and clean")
 
 
 def _objectives(minutes: FirstMinutes) -> Verdict:
@@ -140,6 +192,8 @@ def _objectives(minutes: FirstMinutes) -> Verdict:
         return None, minutes.breach.fault
     if breach is None:
         return True, "no breach is known"
+    if breach.recovered and breach.ended:
+        return None, f"the incident of {breach.slo} has ended, but no recovery was measured"
     if breach.recovered and not breach.proved:
         return None, f"only {breach.source} says that {breach.slo} has recovered"
     return breach.recovered, f"{breach.slo} {'has recovered' if breach.recovered else 'is breached'}"
@@ -175,6 +229,7 @@ _CHECKS: Final[Mapping[Check, Callable[[FirstMinutes], Verdict]]] = {
     Check.CANCEL_ONLY: _mode(Mode.CANCEL_ONLY),
     Check.SOFT_HALT: _mode(Mode.SOFT_HALT),
     Check.HARD_HALT: _mode(Mode.HARD_HALT),
+    Check.NO_LATCH: _no_latch,
     Check.GATEWAY_HEALTHY: _healthy,
     Check.FEED_FRESH: _fresh,
     Check.QUALITY_CLEAN: _quality,

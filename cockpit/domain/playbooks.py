@@ -14,6 +14,7 @@ from typing import Final
 from cockpit.domain.incidents import Severity
 from cockpit.domain.modes import Mode
 from cockpit.domain.playbook_checks import Check, checked
+from cockpit.domain.recovery import BRANCH
 from cockpit.domain.triage import FirstMinutes
 from cockpit.domain.triage_facts import says
 
@@ -57,6 +58,7 @@ MODES: Final = {
     Act.HARD_HALT: Mode.HARD_HALT,
 }
 """The mode that an action sets for every instrument that the incident concerns."""
+NOT_JUDGED: Final = "not judged here"
 
 
 class Phase(StrEnum):
@@ -151,21 +153,33 @@ class Chosen:
 def progress(playbook: Playbook, minutes: FirstMinutes) -> tuple[Ticked, ...]:
     """Every step with what its check says now."""
     return tuple(
-        Ticked(step, None, step.by_hand or "tick it in your head")
+        Ticked(step, None, _unjudged(step, minutes.incident_id))
         if step.check is None
         else Ticked(step, *checked(step.check, minutes))
         for step in playbook.steps
     )
 
 
+def _unjudged(step: Step, incident_id: str) -> str:
+    """What there is to say of a step that no check judges."""
+    if step.action is not Act.BUNDLE:
+        return step.by_hand or NOT_JUDGED
+    return f"`cockpit incident bundle {incident_id}` makes it. {step.by_hand}".rstrip()
+
+
 def choose(playbooks: Sequence[Playbook], minutes: FirstMinutes) -> Chosen:
-    """The playbook that fits best: its source weighs 8, each word of the title 4, the incident's own
-    classification 2 and the suggested one 1. Of equals the one of the same severity, then by id.
+    """The playbook that fits best: its source weighs 16, each word of the title 8, the incident's own
+    classification 4, its objectives 1 and the classification that it looks like 1. Where playbooks are
+    written for what it is classified as, only its source speaks for one that is written for another class.
+    Of equals the one of the same severity, then by id.
 
     Raises:
         LookupError: there is no playbook at all.
     """
-    rated = [(each, tuple(_reasons(each.fits, minutes))) for each in playbooks]
+    given = _classification(minutes)
+    if not any(given in each.fits.classifications for each in playbooks):
+        given = ""
+    rated = [(each, tuple(_reasons(each.fits, minutes, given))) for each in playbooks]
     if not rated:
         raise LookupError("no playbook is loaded")
     severity = minutes.incident.value.severity if minutes.incident.value else ""
@@ -178,22 +192,35 @@ def choose(playbooks: Sequence[Playbook], minutes: FirstMinutes) -> Chosen:
 
     rated.sort(key=order)
     best, reasons = rated[0]
-    said = tuple(text for _, text in reasons) or ("nothing speaks for another one",)
+    unread = minutes.incident.value is None
+    nothing = "the incident could not be read" if unread else "nothing speaks for another one"
+    said = tuple(text for _, text in reasons) or (nothing,)
     return Chosen(best, said, tuple(book for book, why in rated[1:] if why))
 
 
-def _reasons(fits: Fits, minutes: FirstMinutes) -> Iterator[tuple[int, str]]:
+def _classification(minutes: FirstMinutes) -> str:
+    """What the incident is classified as, by the name that the decision tree has for it."""
+    row = minutes.incident.value
+    return str(BRANCH.get(row.classification, row.classification)) if row else ""
+
+
+def _reasons(fits: Fits, minutes: FirstMinutes, given: str) -> Iterator[tuple[int, str]]:
+    """`given`: the incident's classification, "" where no playbook is written for it."""
     row = minutes.incident.value
     if row is None:
         return
     if row.source in fits.sources:
-        yield 8, f"it was opened by {row.source}"
-    said = " ".join((row.title, *row.slos))
+        yield 16, f"it was opened by {row.source}"
+    if given and fits.classifications and given not in fits.classifications:
+        return
     for word in fits.words:
-        if says(said, word):
-            yield 4, f"its title or objectives say {word!r}"
-    if row.classification in fits.classifications:
-        yield 2, f"it is classified {row.classification}"
+        if says(row.title, word):
+            yield 8, f"its title says {word!r}"
+    if given and given in fits.classifications:
+        yield 4, f"it is classified {row.classification}"
+    linked = " ".join(minutes.objectives)
+    if found := [word for word in fits.words if says(linked, word)]:
+        yield 1, f"its objectives say {found[0]!r}"
     suggested = minutes.suggestion
     if suggested.evidence and suggested.classification.value in fits.classifications:
         yield 1, f"it looks like {suggested.classification.value}"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cockpit.domain.communications import CommunicationRow, Word
+from cockpit.domain.event_words import event_line
 from cockpit.domain.incident_story import ActionItem, IncidentStory, StoryEvent
 from cockpit.domain.incidents import Severity
 from cockpit.domain.text import clean
@@ -98,9 +99,10 @@ def _timeline(story: IncidentStory) -> str:
 
 
 def _event(event: StoryEvent) -> str:
-    notes = f": {plain(event.notes)}" if event.notes else ""
+    told = event_line(event)
+    said = f": {plain(told)}" if told else ""
     entry = "" if event.audit_seq is None else str(event.audit_seq)
-    return f"| {_stamp(event.at)} | {plain(event.actor)} | {plain(event.kind)}{notes} | {entry} |"
+    return f"| {_stamp(event.at)} | {plain(event.actor)} | {plain(event.kind)}{said} | {entry} |"
 
 
 def _actions(actions: Sequence[ActionItem]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
+
+from cockpit.domain.incidents import Classification
 
 
 class Reason(StrEnum):
@@ -22,6 +25,11 @@ class Reason(StrEnum):
     def words(self) -> str:
         return _WORDS[self]
 
+    @property
+    def classification(self) -> Classification:
+        """Of the incident that a trip for this reason opens: the word by which its recovery is judged."""
+        return _CLASSIFICATIONS.get(self, Classification.OTHER)
+
 
 _WORDS = {
     Reason.SLIPPAGE: "Fills far from the expected price",
@@ -35,6 +43,14 @@ _WORDS = {
     Reason.OPERATIONAL: "Automation misbehaves",
     Reason.DRILL: "Drill",
     Reason.OTHER: "Other, see notes",
+}
+
+_CLASSIFICATIONS: Final = {
+    Reason.LATENCY: Classification.BROKER,
+    Reason.REJECTION_RATE: Classification.BROKER,
+    Reason.DATA_INTEGRITY: Classification.DATA_QUALITY,
+    Reason.SECURITY: Classification.SECURITY,
+    Reason.GOVERNANCE: Classification.SECURITY,
 }
 
 
@@ -53,3 +69,8 @@ def parse_reason(text: str) -> Reason:
         raise BadReason(
             f"reason {text[:40]!r} is not one of {', '.join(reason.value for reason in Reason)}"
         ) from None
+
+
+def classification_of(token: str) -> Classification:
+    """The same of a trip as it came, whose token may be anybody's: `other` where it is not the contract's."""
+    return Reason(token).classification if token in tuple(Reason) else Classification.OTHER

@@ -41,7 +41,7 @@ class Need(StrEnum):
 BRANCH: Final[dict[str, Classification]] = {
     **{each.value: each for each in (Classification.DATA_QUALITY, Classification.RECONCILIATION)},
     Classification.BROKER.value: Classification.BROKER,
-    "data-integrity": Classification.DATA_QUALITY,  # the guard's word for it: the reason of its trip
+    "data-integrity": Classification.DATA_QUALITY,  # the guard's word for it in incidents of older versions
 }
 """The branch of the decision tree that an incident's classification leads to; others have none."""
 NEEDS: Final = {

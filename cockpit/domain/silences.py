@@ -23,6 +23,8 @@ _STRANGERS: Final = ("", "zq7-unseen-4k", "Qx/Unseen_Vw", "907")
 """Values that no alert has: a pattern that takes one of them takes what nobody meant. The first is that of a
 label which an alert lacks."""
 
+_GRAVEST: Final = ("critical", "P0")
+
 
 class BadSilence(ValueError):
     """A matcher or a length that cannot be used; the message says what would be right."""
@@ -124,3 +126,10 @@ def parse_minutes(minutes: int) -> int:
 def silence_target(minutes: int, matchers: Sequence[Matcher]) -> str:
     """The command's target: `30 breaker_id="instrument:BTC-USD" severity=~"warn.*"`."""
     return " ".join([str(minutes), *(str(each) for each in matchers)])
+
+
+def gravest(labels: Mapping[str, str]) -> bool:
+    """Whether an alert is of a P0, by its labels: the cockpit's own say so in `priority`; one of somebody
+    else's that has none, in `severity`."""
+    priority = labels.get("priority")
+    return priority == "P0" if priority else labels.get("severity", "") in _GRAVEST

@@ -26,6 +26,7 @@ from cockpit.domain.budgets import (
     one_failure_costs,
     remaining,
 )
+from cockpit.domain.incidents import Classification
 from cockpit.domain.slos import Exclusion, Slo, SloBook, Statistic, Threshold
 
 TREND_POINTS: Final = 24
@@ -94,6 +95,10 @@ class SloReport:
     def breaker(self) -> BreakerId:
         return self.slo.breaker
 
+    @property
+    def classification(self) -> Classification:
+        return self.slo.classification
+
 
 @dataclass(frozen=True, slots=True)
 class ThresholdReport:
@@ -113,6 +118,10 @@ class ThresholdReport:
     @property
     def breaker(self) -> BreakerId:
         return self.threshold.breaker
+
+    @property
+    def classification(self) -> Classification:
+        return self.threshold.classification
 
 
 Report = SloReport | ThresholdReport

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from cockpit.domain.breakers import BreakerId
+from cockpit.domain.incidents import Classification
 
 
 class SourceKind(StrEnum):
@@ -104,7 +105,7 @@ class Slo:
     """One objective. `objective` is the share of good events, 0 < objective < 1, over a rolling `window_s`.
 
     `breaker` is what a spent budget concerns. Samples older than `fresh_s` make the SLO STALE. `file` and
-    `line` say where it is written.
+    `line` say where it is written. `classification` is that of the incident which a breach opens.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Slo:
     fresh_s: float = 60.0
     file: str = ""
     line: int = 0
+    classification: Classification = Classification.OTHER
 
 
 class Statistic(StrEnum):
@@ -147,6 +149,7 @@ class Threshold:
     fresh_s: float = 60.0
     file: str = ""
     line: int = 0
+    classification: Classification = Classification.OTHER
 
 
 @dataclass(frozen=True, slots=True)

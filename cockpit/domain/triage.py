@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import Final
 
 from cockpit.domain.artefacts import RunView
+from cockpit.domain.breakers import EXECUTION, GLOBAL
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incidents import Classification
 from cockpit.domain.recovery import BRANCH, Condition, Need
 from cockpit.domain.triage_facts import (
     FEED_BOUND_S,
     NO_GATEWAY,
+    POSTGRES,
     Acknowledgement,
     Breach,
     Change,
@@ -94,6 +96,13 @@ class FirstMinutes:
             return Classification.SECURITY
         return chosen or self.suggestion.classification
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives that the incident is linked to, but for one that is known to be kept again."""
+        row, breach = self.incident.value, self.breach.value
+        kept = breach.slo if breach and breach.recovered else None
+        return tuple(slo for slo in row.slos if slo != kept) if row else ()
+
     def parts(self) -> tuple[tuple[str, Part[object]], ...]:
         """Every part with its name, in the page's order."""
         return (
@@ -164,10 +173,11 @@ def _evidence(minutes: FirstMinutes) -> Iterator[Evidence]:
                 yield Evidence(Classification.RECONCILIATION, text, 3)
     yield from _from_gateway(minutes.halt)
     if (breach := minutes.breach.value) and not breach.recovered:
-        yield from _from_words(f"objective {breach.slo} is breached", breach.slo)
+        says_so = "" if breach.source == POSTGRES else f"{breach.source} says that "
+        yield from _from_words(f"{says_so}objective {breach.slo} is breached", breach.slo)
     if row := minutes.incident.value:
         yield from _from_words(f"its title: {row.title[:80]}", row.title)
-        for slo in row.slos:
+        for slo in minutes.objectives:
             yield from _from_words(f"linked to objective {slo}", slo)
 
 
@@ -193,6 +203,8 @@ def _from_words(text: str, said: str) -> Iterator[Evidence]:
             return
 
 
+WIDE: Final = (GLOBAL, EXECUTION)
+"""What halts every instrument."""
 _BEFORE: Final = (
     ("acknowledge it, so that everybody knows that it is yours", "nobody has acknowledged it"),
     ("halt what it concerns, and keep it halted until its cause is known", "nothing of it is halted"),
@@ -240,9 +252,8 @@ def _halted(minutes: FirstMinutes) -> bool:
     if halts is None:
         return False
     own = {row.breaker_id, *row.breakers} if row else set()
-    wide = ("global", "component:execution")
     return any(
-        name in own or name in wide or name.partition(":")[2] in minutes.symbols
+        name in own or name in WIDE or name.partition(":")[2] in minutes.symbols
         for name in (*halts.breakers, *halts.switches)
     )
 

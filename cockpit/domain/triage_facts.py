@@ -20,6 +20,8 @@ NO_GATEWAY: Final = "no gateway_url is set"
 """The fault of a gateway that nobody has configured: it was not asked, so it says nothing of any broker."""
 FEED_BOUND_S: Final = 5.0
 """How old the gateway's newest market data may be before the data itself is in doubt, in seconds."""
+CYCLE_STALE_S: Final = 300.0
+"""A reconciliation or quality cycle older than this says nothing of now; the plant's come far oftener."""
 
 
 def says(text: str, word: str) -> bool:
@@ -60,17 +62,21 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """The last breach of an objective. `source`: `Postgres` or the run folder's file, which only claims."""
+    """The last measured breach of an objective; one that stands goes before one that is over. `source`:
+    `Postgres`, of the authority's own watch, or the run folder's file, which only claims. `ended`: people
+    have ended its incident, and no recovery was measured."""
 
     slo: str
     severity: str
     text: str
     recovered: bool
     source: str
+    ended: bool = False
 
     @property
     def proved(self) -> bool:
-        return self.source == POSTGRES
+        """Whether `recovered`, where it says so, was measured."""
+        return self.source == POSTGRES and not self.ended
 
 
 @dataclass(frozen=True, slots=True)

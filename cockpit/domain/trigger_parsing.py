@@ -17,6 +17,7 @@ from cockpit.domain.breakers import (
     is_switch,
     parse_breaker_id,
 )
+from cockpit.domain.incidents import Classification
 from cockpit.domain.permissions import Permission, Role, permitted
 from cockpit.domain.reasons import Reason
 from cockpit.domain.text import clean
@@ -54,7 +55,7 @@ _OPTIONAL: Final[Mapping[str, frozenset[Condition]]] = {
     "fresh_s": frozenset({Condition.LATEST}),
     "while_incident": _EVENT_CONDITIONS,
 }
-_FIELDS: Final = _ALWAYS | _OPTIONAL.keys() | {"per", "share"}
+_FIELDS: Final = _ALWAYS | _OPTIONAL.keys() | {"per", "share", "classification"}
 
 
 def parse_rules(values: Mapping[str, object], catalogue: Catalogue) -> tuple[Rule, ...]:
@@ -150,6 +151,7 @@ def _parse(fields: _Fields, catalogue: Catalogue) -> Rule:
     keyed = _keyed(fields, stream)
     window_s = fields.whole("window_s", 0, _DAY_S) if condition in _WINDOWED else 0
     sustained = condition is Condition.SUSTAINED
+    reason = fields.choice("reason", Reason)
     return Rule(
         name=name,
         title=fields.text("title"),
@@ -160,7 +162,7 @@ def _parse(fields: _Fields, catalogue: Catalogue) -> Rule:
         unit=fields.text("unit", 20),
         min_samples=fields.whole("min_samples", 0, 1_000_000),
         aim=_aim(fields, keyed, catalogue),
-        reason=fields.choice("reason", Reason),
+        reason=reason,
         severity=_severity(fields),
         effect=effect,
         mode=mode,
@@ -170,7 +172,8 @@ def _parse(fields: _Fields, catalogue: Catalogue) -> Rule:
         fresh_s=_fresh_s(fields, stream, condition),
         quantile=_part(fields, "quantile") if sustained else Decimal(0),
         share=_limit_share(fields, effect),
-        while_incident=fields.text("while_incident", 100) if "while_incident" in fields.values else "",
+        while_incident=_while_incident(fields),
+        classification=fields.choice("classification", Classification, reason.classification),
     )
 
 
@@ -262,6 +265,11 @@ def _severity(fields: _Fields) -> str:
     if fields.values.get("aim") == GLOBAL and severity != "P0":
         raise fields.bad("severity", "what is aimed at global escalates", "write P0")
     return severity
+
+
+def _while_incident(fields: _Fields) -> str:
+    """One of the words that incidents have: by any other the rule would never be armed."""
+    return fields.choice("while_incident", Classification).value if "while_incident" in fields.values else ""
 
 
 def _limit_share(fields: _Fields, effect: Effect) -> Decimal | None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from cockpit.domain.breakers import EXECUTION, GLOBAL, BreakerId, Catalogue
+from cockpit.domain.incidents import Classification
 from cockpit.domain.reasons import Reason
 
 OWN_INSTRUMENT: Final = "instrument"
@@ -77,7 +78,8 @@ class Rule:
     """One trigger. `keyed`: each instrument is judged by itself. `aim` is a breaker's name or "instrument"
     (the one that broke the rule). `window_s`, `for_s` and `fresh_s` are seconds, 0 where the condition has no
     use for them; `quantile` is 0 likewise. `share` is the size that a limit leaves. `while_incident`: the
-    rule is armed only while an incident of this classification is unresolved."""
+    rule is armed only while an incident of this classification is unresolved, "" always. `classification`
+    of its own incident, None where its reason says it."""
 
     name: str
     title: str
@@ -99,6 +101,7 @@ class Rule:
     quantile: Decimal = Decimal(0)
     share: Decimal | None = None
     while_incident: str = ""
+    classification: Classification | None = None
 
     def target(self, subject: str, catalogue: Catalogue) -> BreakerId:
         """What the guard itself halts: it may not halt `global`, so there it halts execution and escalates;
@@ -112,8 +115,13 @@ class Rule:
 
     @property
     def pages(self) -> bool:
-        """Whether a firing opens an incident and queues a page."""
-        return self.mode is Mode.LIVE and self.severity in PAGED
+        """Whether a firing opens an incident and queues a page: whatever halts, and what is critical."""
+        return self.mode is Mode.LIVE and (self.effect is Effect.TRIP or self.severity in PAGED)
+
+    @property
+    def incident_class(self) -> Classification:
+        """What its incident is classified as, and so what recovery from it demands."""
+        return self.classification or self.reason.classification
 
     @property
     def horizon_s(self) -> int:

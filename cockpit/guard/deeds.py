@@ -27,8 +27,7 @@ class Phase(Enum):
 @dataclass(slots=True)
 class Deed:
     """What became of one firing. `ended` by this process's clock, 0 until then. `also`: firings of other
-    rules on the same breaker, which its one trip serves too. `sent` is that trip. `classification` of its
-    incident, where that is not the rule's reason."""
+    rules on the same breaker, which its one trip serves too. `sent` is that trip."""
 
     firing_id: str
     firing: Firing
@@ -37,7 +36,6 @@ class Deed:
     ended: float = 0.0
     said: str = ""
     sent: tuple[Command, SignedCommand] | None = None
-    classification: str = ""
 
     @property
     def everyone(self) -> tuple[Deed, ...]:
@@ -117,6 +115,6 @@ def record_of(deed: Deed) -> FiringRecord:
         samples=[[clean(each.sample_id, 100), rfc3339(each.at), each.value] for each in firing.evidence],
         fired_at=firing.fired_at,
         severity=severity,
-        classification=deed.classification or rule.reason.value,
+        classification=rule.incident_class.value,
         title=clean(title, 200),
     )

@@ -97,7 +97,7 @@ class Latching:
             firing_id = self._due(latch.ids)
             if firing_id is not None:
                 firing = firing_of(latch.breach, latch.symbol, self._catalogue, seen.now)
-                deed = Deed(firing_id, firing, classification=Classification.RECONCILIATION.value)
+                deed = Deed(firing_id, firing)
                 self._begun.append(deed)
                 self._actions.begin_deed(deed, math.inf, self._holds)
         return faults
@@ -153,6 +153,7 @@ def firing_of(breach: Breach, symbol: str, catalogue: Catalogue, now: datetime) 
         aim=target,
         reason=Reason.DATA_INTEGRITY,
         severity="P1",
+        classification=Classification.RECONCILIATION,
     )
     evidence = (SampleRef(breach.runs[0], breach.third_at, float(BREACH_AT)),)
     return Firing(rule, clean(symbol, 64), target, float(BREACH_AT), evidence, now)

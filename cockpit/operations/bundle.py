@@ -4,6 +4,8 @@
     incident-<id>/<table>.jsonl     rows as they lie in the database; audit_log.jsonl stays a chain
     incident-<id>/redis.json        counters, documents, acknowledgements, history, events
     incident-<id>/evidence/…        the objects that the audit entries name, as they lie there
+    incident-<id>/run/…             the artefacts of the incident's own run folder, the end of each
+    incident-<id>/audit_logs/…      of the trading side's audit logs the lines of that time
     incident-<id>/settings.json     the configuration without addresses of logins, passwords and keys
     incident-<id>/verification.json what the audit chain's verification said
 
@@ -41,6 +43,22 @@ class Stretch(Protocol):
     def until(self) -> datetime: ...
     @property
     def now(self) -> datetime: ...
+    @property
+    def run_id(self) -> str | None: ...
+
+
+class Artefact(Protocol):
+    """A file of the trading side. `data` None: there is none; `why` says what is missing, "" where nothing;
+    `blanked` counts passwords that were taken out."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> bytes | None: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def blanked(self) -> int: ...
 
 
 Rows = Callable[[str, str, datetime, datetime], AsyncIterator[str]]
@@ -49,11 +67,13 @@ Rows = Callable[[str, str, datetime, datetime], AsyncIterator[str]]
 @dataclass(frozen=True, slots=True)
 class BundlePorts:
     """`rows` yields a section's rows as JSON texts, for an incident and a stretch of time; `evidence` an
-    object's bytes, None where there is none. All of them may raise `Refused`."""
+    object's bytes, None where there is none; `artefacts` the files of a run (None: of none) and of a stretch.
+    All of them but `artefacts` may raise `Refused`."""
 
     window: Callable[[str], Awaitable[Stretch]]
     sections: Sequence[str]
     rows: Rows
+    artefacts: Callable[[str | None, datetime, datetime], Awaitable[Sequence[Artefact]]]
     redis: Callable[[], Awaitable[Mapping[str, object]]]
     evidence: Callable[[str], Awaitable[bytes | None]]
     verification: Callable[[], Awaitable[Mapping[str, object]]]
@@ -84,6 +104,7 @@ class _Archive:
         self._made = 0
         self.entries: dict[str, tuple[Path, int, str]] = {}
         self.missing: dict[str, str] = {}
+        self.blanked: dict[str, int] = {}
 
     def put(self, name: str, data: bytes) -> None:
         path = self._fresh()
@@ -118,7 +139,7 @@ class _Archive:
             {"name": name, "bytes": size, "sha256": digest}
             for name, (_, size, digest) in sorted(self.entries.items())
         ]
-        document = {**facts, "files": files, "missing": self.missing}
+        document = {**facts, "files": files, "missing": self.missing, "passwords_blanked": self.blanked}
         return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
 
     def pack(self, target: Path, root: str, manifest: bytes, made_at: datetime) -> None:
@@ -152,6 +173,7 @@ async def write_bundle(target: Path, incident_id: str, ports: BundlePorts) -> Bu
             archive = _Archive(Path(folder))
             audit = await _tables(archive, incident_id, from_at, until, ports)
             await _evidence(archive, audit, ports)
+            _artefacts(archive, await ports.artefacts(stretch.run_id, from_at, until))
             await _one(archive, "redis.json", ports.redis)
             await _one(archive, "verification.json", ports.verification)
             archive.put("settings.json", _document(ports.settings))
@@ -210,6 +232,16 @@ async def _evidence(archive: _Archive, audit: Sequence[str], ports: BundlePorts)
         archive.put(name, data)
         if hashlib.sha256(data).hexdigest() != entry.get("evidence_sha256"):
             archive.missing[name] = f"it is not what entry {entry['seq']} says: another SHA-256"
+
+
+def _artefacts(archive: _Archive, found: Sequence[Artefact]) -> None:
+    for each in found:
+        if each.data is not None:
+            archive.put(each.name, each.data)
+        if each.why:
+            archive.missing[each.name] = each.why
+        if each.blanked:
+            archive.blanked[each.name] = each.blanked
 
 
 async def _one(archive: _Archive, name: str, read: Callable[[], Awaitable[Mapping[str, object]]]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
-from cockpit.domain.artefacts import RunView
+from cockpit.domain.artefacts import SLOS, RunView
 from cockpit.domain.breakers import Catalogue, scope_of
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incidents import Status
@@ -28,11 +28,13 @@ from cockpit.domain.refusals import Refused
 from cockpit.domain.states import State
 from cockpit.domain.text import clean
 from cockpit.domain.triage import FirstMinutes
-from cockpit.domain.triage_facts import NO_GATEWAY, Acknowledgement, DeskFacts, Halt, Halts, Part
+from cockpit.domain.triage_facts import NO_GATEWAY, Acknowledgement, Breach, DeskFacts, Halt, Halts, Part
 from cockpit.operations.ports import Breakers
 from cockpit.operations.run_reading import from_run
 
 READ_S: Final = 3.0
+NO_RUNS: Final = "no [runs] results is set"
+"""The fault of run folders that nobody has configured."""
 Made = TypeVar("Made")
 
 
@@ -109,7 +111,7 @@ async def first_minutes(incident_id: str, ports: FirstMinutesPorts) -> FirstMinu
         symbols=symbols,
         halt=halt,
         halts=halts,
-        breach=_either(facts.breach, fault),
+        breach=_breach(facts.breach, fault, run),
         acknowledgement=Part(*_acknowledgement(row, facts.run_says), fault),
         orders=_either(facts.of("order"), fault),
         positions=_either(facts.of("position"), fault),
@@ -120,6 +122,17 @@ async def first_minutes(incident_id: str, ports: FirstMinutesPorts) -> FirstMinu
         run=run,
     )
     return replace(page, recovery=await _recovery(page, ports))
+
+
+def _breach(part: Part[Breach], fault: str, run: Part[RunView]) -> Part[Breach]:
+    """Unknown where Postgres is unread, or where the run folder is and might say worse: no slow store makes
+    another answer of it."""
+    if fault:
+        return Part(fault=fault)
+    said = run.value.file(SLOS).fault if run.value is not None else run.fault
+    if not said or said == NO_RUNS or (part.value is not None and not part.value.recovered):
+        return part
+    return Part(fault=f"run folder: {said}")
 
 
 def _either(part: Part[Made], fault: str) -> Part[Made]:
@@ -174,7 +187,7 @@ async def _halts(ports: FirstMinutesPorts) -> Part[Halts]:
 async def _run(ports: FirstMinutesPorts, run_id: str | None) -> Part[RunView]:
     runs = ports.runs
     if runs is None:
-        return Part(fault="no [runs] results is set")
+        return Part(fault=NO_RUNS)
     read = await _part(lambda: runs.view(run_id))
     return replace(read, at=read.value.at) if read.value else read
 

@@ -68,6 +68,11 @@ def assign_wish(incident_id: str, owner: str, notes: str = "") -> Wish:
     return wish(IncidentRequest(Verb.ASSIGN, incident_id, owner=owner), notes)
 
 
+def classify_wish(incident_id: str, classification: Classification, notes: str) -> Wish:
+    """What it is: which recovery conditions hold a resume up follows from it."""
+    return wish(IncidentRequest(Verb.CLASSIFY, incident_id, classification=classification), notes)
+
+
 def escalate_wish(incident_id: str, severity: Severity, notes: str) -> Wish:
     """To a higher severity; it must then be acknowledged anew."""
     return wish(IncidentRequest(Verb.ESCALATE, incident_id, severity=severity), notes)

@@ -111,7 +111,7 @@ class KillSwitch:
     ) -> KillSwitch:
         """Go on with one that this or another cockpit began; `facts` as its journal or the desk has them."""
         kept = ports.journal.get(kill_id)
-        state = KillState(kill_id, ports.gateways, tuple(facts))
+        state = KillState(kill_id, ports.gateways, tuple(facts), earlier=len(facts))
         if kept is not None and kept.login == login:
             command = Command(Kind.TRIP, kill_id, GLOBAL, login, kept.begun_at, target=KILL_TARGET)
             return cls(ports, login, state, _Started(command, kept.signed, True), pace)
@@ -166,9 +166,9 @@ class KillSwitch:
                 before = self.report
                 for step in (Step.CANCEL, Step.FLATTEN):
                     if await self._act(step):
-                        yield self.report.state(step).line
+                        yield self.report.told(step)
                 await self._read()
-                yield self.report.state(Step.VERIFY).line
+                yield self.report.told(Step.VERIFY)
                 if self._state.loosened:
                     yield await self._trip()
                 if self.report.flat:
@@ -211,7 +211,7 @@ class KillSwitch:
             if self._state.epoch is None:  # nothing was begun: there is no step to tell of
                 return outcome.message
         await self._add(Tripped(confirmed[-1] if confirmed else None, "" if confirmed else outcome.message))
-        return outcome.message
+        return f"{Step.TRIP.value}: {outcome.message}"
 
     async def _may_go_on(self, asker: asyncio.Task[Refusal | None]) -> bool:
         """Whether a store vouches for the role: Redis by taking a trip of global, which it takes from none
@@ -252,7 +252,7 @@ class KillSwitch:
             over = not looked.missing or looked.epoch is None or looked.other_server
             if over or loop.time() >= ends:
                 await self._add(fact)
-                return self.report.state(Step.ACKNOWLEDGED).line
+                return self.report.told(Step.ACKNOWLEDGED)
             await asyncio.sleep(min(0.05, patience_s))
 
     async def _act(self, step: Step) -> bool:

@@ -46,7 +46,7 @@ async def set_mode(
     """Put an instrument into a mode, from whatever mode it is in. `notes` have passed `justification`.
 
     A stricter mode is set at once, also where nothing can be read. A looser one is released by the authority:
-    CANCEL_ONLY first, then NORMAL.
+    CANCEL_ONLY first, then NORMAL. What is done begins with the mode that came of it.
 
     Raises:
         Refused: UNKNOWN symbol; or as `resume.ask`, before anything was changed.
@@ -54,17 +54,18 @@ async def set_mode(
     """
     ticket, names = parse_ticket(ticket), _names(symbol, ports.catalogue)
     if mode is Mode.HARD_HALT:  # nothing is stricter: it waits for no reading
-        return await _set(names[mode], notes, ticket, ports, now)
+        return _into(mode.value, symbol, await _set(names[mode], notes, ticket, ports, now))
     readings = await _look(ports, tightens=mode is not Mode.NORMAL)
     if readings is None:
         outcome = await _set(names[mode], notes, ticket, ports, now)
-        return outcome.adding("What else is set could not be read; nothing was released.")
+        told = _into(f"{mode.value} or a stricter mode", symbol, outcome)
+        return told.adding("What else is set could not be read; nothing was released.")
     stricter = [each for each in reversed(Mode) if each.strictness > mode.strictness and each in names]
     in_force = [each for each in stricter if is_set(readings.get(names[each]))]
     if mode is Mode.NORMAL:
         return await _to_normal(symbol, in_force, names, notes, ticket, ports, now)
     if not in_force:
-        return await _set(names[mode], notes, ticket, ports, now)
+        return _into(mode.value, symbol, await _set(names[mode], notes, ticket, ports, now))
     needed = dict.fromkeys((names[Mode.CANCEL_ONLY], names[mode]))
     outcomes = [
         await _set(name, notes, ticket, ports, now) for name in needed if not surely_set(readings.get(name))
@@ -72,8 +73,11 @@ async def set_mode(
     unset = next((outcome for outcome in outcomes if outcome.word != "done"), None)
     if unset is not None:
         return unset.adding(f"Nothing was released: {symbol} stays {in_force[0].value}.")
-    outcomes += await _release([names[each] for each in in_force], notes, ticket, ports, now)
-    return _joined(outcomes)
+    released = await _release([names[each] for each in in_force], notes, ticket, ports, now)
+    joined = _joined([*outcomes, *released])
+    if joined.word == "refused":  # by the first that was not done; what was set before it stays set
+        return _first(f"{symbol} stays {in_force[len(released) - 1].value}.", joined)
+    return _into(mode.value, symbol, joined)
 
 
 async def release_latch(symbol: str, notes: str, ports: SwitchPorts, now: datetime) -> Outcome:
@@ -136,7 +140,17 @@ async def _to_normal(
             f"cockpit mode {symbol} CANCEL_ONLY, look at its book, then cockpit mode {symbol} NORMAL.",
         )
         return refused(names[in_force[0]], refusal)
-    return _joined(await _release([names[Mode.CANCEL_ONLY]], notes, ticket, ports, now))
+    released = _joined(await _release([names[Mode.CANCEL_ONLY]], notes, ticket, ports, now))
+    return _into(Mode.NORMAL.value, symbol, released)
+
+
+def _into(mode: str, symbol: str, outcome: Outcome) -> Outcome:
+    """What is done, said first: the mode. What waits or was refused speaks for itself."""
+    return _first(f"{symbol} is in {mode}.", outcome) if outcome.word == "done" else outcome
+
+
+def _first(said: str, outcome: Outcome) -> Outcome:
+    return replace(outcome, message=f"{said} {outcome.message}".strip())
 
 
 async def _set(name: BreakerId, notes: str, ticket: str, ports: SwitchPorts, now: datetime) -> Outcome:

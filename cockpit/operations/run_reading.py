@@ -47,7 +47,8 @@ class Merged:
 def from_run(desk: DeskFacts | None, run: RunView | None, symbols: Sequence[str]) -> Merged:
     """Both sources in one; either may be missing."""
     said = _past(run, (desk.at if desk else run.at) + SKEW) if run is not None else None
-    breaches = ([desk.breach] if desk else []) + (list(_breaches(said)) if said else [])
+    measured = desk.breach if desk else Part()
+    breaches = [measured, *(_superseded(each, measured) for each in (_breaches(said) if said else ()))]
     changes = [*(desk.changes if desk else ()), *(_changes(said) if said else ())]
     changes.sort(key=lambda each: each.at, reverse=True)
     return Merged(
@@ -88,6 +89,15 @@ def _newest_runs(
         if known is None or (known.at < each.at and (each.status != "clean" or not known.proved)):
             found[each.kind, each.symbol] = each
     return tuple(found[key] for key in sorted(found) if not key[1] or key[1] in symbols)
+
+
+def _superseded(claim: Part[Breach], measured: Part[Breach]) -> Part[Breach]:
+    """A claimed breach that was measured later, and over: the objective has been kept since."""
+    said, known = claim.value, measured.value
+    if said is None or known is None or not (known.recovered and known.proved) or said.slo != known.slo:
+        return claim
+    later = claim.at is not None and measured.at is not None and claim.at <= measured.at
+    return measured if later else claim
 
 
 def _breaches(run: RunView) -> Iterator[Part[Breach]]:

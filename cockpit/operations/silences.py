@@ -6,17 +6,19 @@ from people without a trace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from cockpit.domain.breakers import GLOBAL
 from cockpit.domain.commands import Kind
-from cockpit.domain.refusals import Refusal, Refused, StoreUnreachable
-from cockpit.domain.silences import Matcher, silence_target
+from cockpit.domain.permissions import Role
+from cockpit.domain.refusals import Code, Refusal, Refused, StoreUnreachable
+from cockpit.domain.silences import Matcher, gravest, silence_target
+from cockpit.domain.text import many
 from cockpit.operations import resume
-from cockpit.operations.outcomes import Outcome
+from cockpit.operations.outcomes import Outcome, refused
 
 ADD: Final = "add"
 EXPIRE: Final = "expire"
@@ -55,12 +57,17 @@ async def add(
     ports: resume.ResumePorts,
     alerts: Silencing,
     now: datetime,
+    covered: Sequence[Mapping[str, str]] = (),
 ) -> Silenced:
-    """Record and make a silence that begins now. Who made it is the login that Postgres knows.
+    """Record and make a silence that begins now. Who made it is the login that Postgres knows. `covered` are
+    the labels of the alerts that it matches by now: those of a P0 are a safety-admin's to silence, as nobody
+    may snooze it.
 
     Raises:
         Refused: as `resume.ask`.
     """
+    if (grave := sum(map(gravest, covered))) and (denied := await _denied(grave, ports, now)):
+        return Silenced(denied)
     target = silence_target(minutes, matchers)
     wish = resume.Wish(Kind.SILENCE, GLOBAL, notes, target=target, reason=ADD)
     outcome = await resume.ask(wish, ports, now)
@@ -77,9 +84,21 @@ async def add(
         if found is None:
             return Silenced(_not_made(outcome, error.refusal))
         made = found
-    except Refused as refused:
-        return Silenced(_not_made(outcome, refused.refusal))
+    except Refused as error:
+        return Silenced(_not_made(outcome, error.refusal))
     return Silenced(replace(outcome, message=f"Silenced for {minutes} min: {target.partition(' ')[2]}"), made)
+
+
+async def _denied(grave: int, ports: resume.ResumePorts, now: datetime) -> Outcome | None:
+    """The recorded refusal; None for a safety-admin."""
+    identity = await ports.inbox.identity()
+    if identity.role is Role.SAFETY_ADMIN:
+        return None
+    row = await resume.record_denied(Kind.SILENCE, GLOBAL, identity, ports, now)
+    who = f"{identity.login} ({identity.role.value})"
+    why = f"It covers {many(grave, 'alert')} of P0, which {who} may not silence."
+    remedy = "Narrow the matchers, or ask a safety-admin; the attempt is recorded."
+    return refused(GLOBAL, Refusal(Code.DENIED, why, remedy), row.request_id if row else None)
 
 
 async def _found(alerts: Silencing, comment: str) -> str | None:
@@ -105,8 +124,8 @@ async def expire(
         return Silenced(outcome)
     try:
         await alerts.expire(silence_id)
-    except Refused as refused:
-        return Silenced(_not_made(outcome, refused.refusal, "It is recorded, and may still be in force"))
+    except Refused as error:
+        return Silenced(_not_made(outcome, error.refusal, "It is recorded, and may still be in force"))
     return Silenced(replace(outcome, message=f"Ended the silence {silence_id}"), silence_id)
 
 

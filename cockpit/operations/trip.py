@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cockpit.domain.breakers import BreakerId
+from cockpit.domain.breakers import BreakerId, is_switch
 from cockpit.domain.commands import Command, Kind, SignedCommand
 from cockpit.domain.documents import Epoch, rfc3339
 from cockpit.domain.reasons import Reason
@@ -127,7 +127,8 @@ def _deliver(entry: SpooledTrip, held: Held | None, ports: TripPorts, now: datet
     seq = tripped.audit_seq if tripped.audit_seq is not None else outcome.audit_seq
     audit = "" if seq is not None else "Audit follows."
     note = f"Note: {tripped.note}." if tripped.note else ""
-    parts = (f"{entry.breaker_id} tripped: OPEN · HALTED, epoch {tripped.epoch.counter}.", audit, note)
+    what = "set" if is_switch(entry.breaker_id) else "tripped: OPEN · HALTED"
+    parts = (f"{entry.breaker_id} {what}, epoch {tripped.epoch.counter}.", audit, note)
     return Outcome(
         entry.breaker_id,
         "done",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -45,6 +45,7 @@ class FirstMinutesPage(Panel):
         super().__init__(host)
         self._incident_id = incident_id
         self._turned = 0
+        self._offered: Sequence[Playbook] = ()
         self.acting_on: str | None = None
         self._entries: dict[str, Entry] = {}
 
@@ -94,8 +95,15 @@ class FirstMinutesPage(Panel):
     @property
     def playbook(self) -> Playbook | None:
         """The one that fits best, or the one that somebody turned to."""
-        offered = self.page.offered() if self.page is not None else ()
+        offered = self._offer()
         return offered[self._turned % len(offered)] if offered else None
+
+    def _offer(self) -> Sequence[Playbook]:
+        """The playbooks, the likeliest first; as they were while the incident cannot be read."""
+        page = self.page
+        if page is not None and (page.minutes.incident.value is not None or not self._offered):
+            self._offered = page.offered()
+        return self._offered
 
     def board_changed(self, board: Board, cells: int) -> None:
         page = self.page
@@ -142,7 +150,7 @@ class FirstMinutesPage(Panel):
             case "minutes.step":
                 return self.step is not None
             case "minutes.playbook":
-                return self.page is not None and len(self.page.offered()) > 1
+                return len(self._offer()) > 1
             case "minutes.details":
                 return bool(self._entries)
             case _:
@@ -168,9 +176,9 @@ class FirstMinutesPage(Panel):
         self._turned += 1
         self.follow(self.host.board)
         self.rows.lead("playbook")
-        if self.playbook is not None and self.page is not None:
-            offered = self.page.offered()
-            words = f"playbook {self._turned % len(offered) + 1} of {len(offered)}: {self.playbook.title}"
+        if self.playbook is not None:
+            count = len(self._offer())
+            words = f"playbook {self._turned % count + 1} of {count}: {self.playbook.title}"
             self.app.tell(clean(words, 200))  # type: ignore[attr-defined]
 
     def chosen_again(self) -> None:

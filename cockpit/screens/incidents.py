@@ -41,6 +41,7 @@ _CHANGES: Final = {
     "incident.acknowledge": Change.ACKNOWLEDGE,
     "incident.note": Change.NOTE,
     "incident.assign": Change.ASSIGN,
+    "incident.classify": Change.CLASSIFY,
     "incident.escalate": Change.ESCALATE,
     "incident.snooze": Change.SNOOZE,
     "incident.merge": Change.MERGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from cockpit.domain.breakers import GLOBAL, BreakerId, Scope, is_switch, scope_of
 from cockpit.domain.text import clean
-from cockpit.keymap import KILL, OVERVIEW_KEYS
+from cockpit.keymap import OVERVIEW_KEYS
 from cockpit.screens.filtering import FilteredPanel
 from widgets.board import Board
 from widgets.columns import heading, unread_line
@@ -63,16 +63,6 @@ class Overview(FilteredPanel):
         events.show(event_lines(board, max(1, events.size.height)))
         self.bound_list(len(strip) + 3 + self.query_one("#detail", LineView).size.height, LIST_SHARE)
         self._heading()
-
-    def extra_keys(self, board: Board) -> Sequence[Key]:
-        if board.identity is None:
-            return ()
-        from cockpit.domain.permissions import Permission
-        from widgets.next_steps import lacks
-
-        if lacks(board, GLOBAL, Permission.KILL_SWITCH):
-            return ()
-        return (KILL,)
 
     def works(self, key: Key, board: Board) -> bool:
         selected = self.selected

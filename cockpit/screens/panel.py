@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
-from cockpit.keymap import APP_KEYS, PANELS, shown_key
+from cockpit.domain.breakers import GLOBAL
+from cockpit.keymap import APP_KEYS, KILL, PANELS, shown_key
 from widgets.banner import banner
 from widgets.board import Board
 from widgets.header import header
@@ -35,9 +36,9 @@ class Banner(LineView):
 _GIVES_WAY: Final = (
     "palette",
     *("incident.item", "incident.sort", "incident.snooze", "incident.merge", "incident.escalate"),
-    *("incident.told", "incident.assign", "minutes.details", "incident.note"),
+    *("incident.told", "incident.assign", "incident.classify", "minutes.details", "incident.note"),
     *("filter", "slo.filter", "trigger.filter", "incident.filter", "recon.filter"),
-    *("withdrawals", "cancel-all", "mode", "recon.sort", "recon.mode", "kill"),
+    *("withdrawals", "cancel-all", "mode", "recon.sort", "recon.mode"),
     *(
         "details",
         "panel.audit",
@@ -49,8 +50,42 @@ _GIVES_WAY: Final = (
         "panel.slos",
     ),
     *("slo.approvals", "slo.include"),
+    *("quit", "panel.incidents", "slo.sort", "minutes.playbook", "probe-run"),
 )
-"""Keys that the footer leaves out first where it is too narrow; `?` lists them all."""
+"""Keys that the footer leaves out first where it is too narrow; `?` lists them all. What halts and resumes
+stays, and the kill switch for those whom it serves."""
+
+
+def footer_line(
+    keys: Sequence[Key], working: Sequence[Key], cells: int, keymap: Mapping[str, str] | None = None
+) -> Line:
+    """The keys that work now, as far as the width reaches; what is refused now is left out where it would
+    push out what works."""
+
+    def words(those: Sequence[Key]) -> Line:
+        spans: list[tuple[str, str]] = []
+        for key in those:
+            works = key in working
+            spans.append((f" [{shown_key(key, keymap or {})}]", "key" if works else "dim"))
+            spans.append((f" {key.label}", "" if works else "dim"))
+        return tuple(spans)
+
+    line, left, spare = words(keys), list(working), ["", *_GIVES_WAY]
+    while width(line) > cells and spare:
+        gone = spare.pop(0)
+        left = [key for key in left if key.key_id != gone]
+        line = words(left)
+    return cut(line, cells)
+
+
+def pinned(board: Board) -> tuple[Key, ...]:
+    """What stands first in the footer however narrow it is, for those whom it serves: the kill switch."""
+    if board.identity is None:
+        return ()
+    from cockpit.domain.permissions import Permission
+    from widgets.next_steps import lacks
+
+    return () if lacks(board, GLOBAL, Permission.KILL_SWITCH) else (KILL,)
 
 
 class Host(Protocol):
@@ -157,10 +192,6 @@ class Panel(Screen[None]):
             self._list_most = most
             self.rows.styles.max_height = most
 
-    def extra_keys(self, board: Board) -> Sequence[Key]:
-        """Keys that the footer names first, to those whom they serve."""
-        return ()
-
     def works(self, key: Key, board: Board) -> bool:
         """Whether a key would do something now; the footer dims the others."""
         return True
@@ -170,27 +201,11 @@ class Panel(Screen[None]):
         return self.query_one(self.LIST, RowList)
 
     def _footer(self, board: Board, cells: int) -> Line:
-        """The keys that work now, as far as the width reaches; what is refused now is left out where it
-        would push out what works."""
         here = f"panel('{self.app.current_mode}')" if self.app.screen_stack[0] is self else ""
         shown = [key for key in (*self.KEYS, *self.LEADS, *APP_KEYS) if key.footer and key.action != here]
-        shown = [*self.extra_keys(board), *shown]
         working = [key for key in shown if self.works(key, board)]
-        line = self._key_words(shown, working)
-        spare = ["", *_GIVES_WAY]
-        while width(line) > cells and spare:
-            gone = spare.pop(0)
-            working = [key for key in working if key.key_id != gone]
-            line = self._key_words(working, working)
-        return cut(line, cells)
-
-    def _key_words(self, keys: Sequence[Key], working: Sequence[Key]) -> Line:
-        spans: list[tuple[str, str]] = []
-        for key in keys:
-            works = key in working
-            spans.append((f" [{shown_key(key, self.host.keys_remapped)}]", "key" if works else "dim"))
-            spans.append((f" {key.label}", "" if works else "dim"))
-        return tuple(spans)
+        first = pinned(board)
+        return footer_line([*first, *shown], [*first, *working], cells, self.host.keys_remapped)
 
     def action_move(self, by: int) -> None:
         self.rows.move(by)

@@ -56,6 +56,13 @@ async def test_nothing_happens_and_it_is_an_alarm_again(desk: Desk) -> None:
     assert (event.actor, event.details["acknowledged_by"]) == ("authority", "operator1")
     assert "operator1" in event.notes and event.audit_seq is not None
     assert [page.event for page in told.pages] == ["trigger", "acknowledge", "trigger"]
+    first, _, again = told.pages
+    assert again.title == f"acknowledgement of {incident[:8]} by operator1 lapsed: a P1 of a test"
+    async with desk.platform.connection() as owner:  # a receiver knows it as the same incident
+        keys = await owner.fetch("SELECT DISTINCT dedup_key FROM outbox WHERE incident_id = $1", incident)
+        newest = "SELECT details ->> 'open_again' FROM outbox WHERE incident_id = $1 ORDER BY outbox_id DESC"
+        assert await owner.fetchval(newest, incident) == "true"
+    assert len(keys) == 1 and first.title == "a P1 of a test"
     assert abs((row.alarm_at - event.at).total_seconds()) < 60  # its clock begins anew
     assert row.acknowledged_by == "operator1"
     assert await store.open_criticals(900) == ["a P1 of a test"]  # and it holds up resumes again

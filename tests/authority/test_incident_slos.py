@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from cockpit.authority import incident_slos
 from cockpit.domain import slo_breaches
 from cockpit.domain.breakers import EXECUTION
 from cockpit.domain.incident_story import IncidentStory
+from cockpit.domain.incidents import Classification
 from tests.authority.budgets import FILLS, GREEN, ORANGE, ORDERS, RED, Scripted, authority_with, slo
 from tests.authority.desk import BTC, ETH, Desk, until
 from tests.authority.test_incident_changes import ack, change, opened, story
@@ -54,6 +56,13 @@ async def told(desk: Desk, incident: str, *kinds: str) -> IncidentStory:
     return await until(reached)  # type: ignore[no-any-return]
 
 
+async def last_breach(desk: Desk, incident: str) -> tuple[str, bool, bool]:
+    """What the first minutes say: of which objective, whether it has recovered, whether that is proved."""
+    breach = (await (await desk.store("monitor1")).triage_facts(incident)).breach.value
+    assert breach is not None
+    return breach.slo, breach.recovered, breach.proved
+
+
 async def settled(desk: Desk, scripted: Scripted, readings: int = 6) -> None:
     """Until the authority has judged what was said for longer than anything waits. Trips are recorded in
     turns, at whose end it judges: once the second one is, the turn of the first is over."""
@@ -70,11 +79,13 @@ async def settled(desk: Desk, scripted: Scripted, readings: int = 6) -> None:
 
 
 async def test_a_standing_breach_is_one_incident_that_grows_and_eases(desk: Desk, scripted: Scripted) -> None:
+    scripted.slos = (replace(ORDERS, classification=Classification.BROKER), FILLS)
     async with authority_with(desk, scripted):
         scripted.left[ORDERS.name] = ORANGE
         incident = await newest(desk, 1)
         (row,) = await found(desk)
-        assert (row["severity"], row["classification"], row["breaker_id"]) == ("P2", "slo-breach", EXECUTION)
+        assert (row["severity"], row["classification"]) == ("P2", "broker/connectivity")
+        assert row["breaker_id"] == EXECUTION
         assert (
             row["slos"] == [ORDERS.name]
             and "ORANGE" in row["title"]
@@ -92,11 +103,13 @@ async def test_a_standing_breach_is_one_incident_that_grows_and_eases(desk: Desk
         await told(desk, incident, "opened", "acknowledged", "escalated", "slo-eased")
         scripted.left[ORDERS.name] = GREEN
         await told(desk, incident, "opened", "acknowledged", "escalated", "slo-eased", "slo-recovered")
+        assert await last_breach(desk, incident) == (ORDERS.name, True, True)
         scripted.left[ORDERS.name] = RED
         now = await told(
             desk, incident, *"opened acknowledged escalated slo-eased slo-recovered slo-breach".split()
         )
         assert len(now.pages) == 3 and len(await found(desk)) == 1
+        assert await last_breach(desk, incident) == (ORDERS.name, False, True)
 
 
 async def test_what_people_ended_comes_back_only_when_it_is_new(desk: Desk, scripted: Scripted) -> None:

@@ -82,7 +82,7 @@ async def test_a_trip_is_told_and_paged(
         source,
         login,
     )
-    assert row["breaker_id"] == name
+    assert (row["breaker_id"], row["classification"]) == (name, "other")
     assert (event["kind"], event["actor"], event["audit_seq"]) == ("opened", login, entry["seq"])
     assert (page["event"], page["severity"], page["title"]) == ("trigger", severity, title)
     assert page["dedup_key"] == f"incident:{row['incident_id']}"
@@ -149,13 +149,22 @@ async def test_a_persons_trip_belongs_to_the_incident_that_is_under_way(
     assert event_id in events[0]["details"]
     assert [(page["event"], page["severity"]) for page in pages] == [("trigger", becomes[0])] * raised
     found = (await (await desk.store("monitor1")).snapshot(1)).trip_pages
-    assert [(page.event_id, page.incident_id, page.joined) for page in found] == [(event_id, known, True)]
+    told = [(page.event_id, page.incident_id, page.joined, page.older) for page in found]
+    assert told == [(event_id, known, True, not raised)]  # I25: a page from before the trip does not tell it
 
 
 async def test_a_trip_for_an_incident_that_it_names_is_told_there(desk: Desk) -> None:
     """By its ticket, as a step of the page has it; a snooze was about what was known before."""
     known = await write(desk, "P1", "open", None, snoozed_until=datetime.now(UTC) + timedelta(hours=1))
+    async with desk.platform.connection() as owner:
+        await owner.execute(
+            "INSERT INTO outbox (dedup_key, incident_id, event, severity, title)"
+            " VALUES ('incident:' || $1::text, $1::uuid, 'trigger', 'P1', 'bars are late')",
+            known,
+        )
     await trip(desk, "withdrawals", "admin1", known[:8])
+    (told,) = (await (await desk.store("monitor1")).snapshot(1)).trip_pages
+    assert (told.joined, told.queued, told.older) == (True, True, True)  # its page was made before the trip
     row, events, _ = await incident(desk, "incident_id = $1", known)
     assert ([event["kind"] for event in events], row["snoozed_until"]) == (["tripped"], None)
     await trip(desk, "withdrawals", "admin1", "OPS-8")
@@ -189,7 +198,7 @@ async def test_strangers_trips_are_one_incident_and_one_page(desk: Desk) -> None
 
         await until(all_told)
     row, events, pages = await incident(desk, "breaker_id = $1", BTC)
-    assert (row["severity"], row["source"]) == ("P1", "authority")
+    assert (row["severity"], row["source"], row["classification"]) == ("P1", "authority", "security")
     assert [event["kind"] for event in events] == ["opened", *["tripped"] * 4]
     assert len(pages) == 1 and len({event["audit_seq"] for event in events}) == 5
 
@@ -197,7 +206,7 @@ async def test_strangers_trips_are_one_incident_and_one_page(desk: Desk) -> None
 async def test_a_change_by_hand_pages(desk: Desk) -> None:
     async with desk.platform.redis_line() as line:
         await line.command("SET", "circuit_breaker:state", '{"state": "OPEN"}')
-    row, (event,), (page,) = await incident(desk, "classification = 'governance'")
+    row, (event,), (page,) = await incident(desk, "dedup_key LIKE 'change:%' AND classification = 'security'")
     assert row["title"].startswith("Unaudited change: circuit_breaker:state was changed by hand")
     async with desk.platform.connection() as owner:
         assert (
@@ -210,7 +219,8 @@ async def test_a_change_by_hand_pages(desk: Desk) -> None:
 async def test_a_loss_pages(desk: Desk) -> None:  # F1
     async with desk.platform.redis_line() as line:
         await line.command("FLUSHALL")
-    row, (event,), (page,) = await incident(desk, "classification = 'state-loss'")
+    row, (event,), (page,) = await incident(desk, "dedup_key LIKE 'loss:%' AND classification = 'other'")
+    assert row["title"].startswith("State of ") and " lost: " in row["title"]
     async with desk.platform.connection() as owner:
         assert (
             await owner.fetchval("SELECT action FROM audit_log WHERE seq = $1", event["audit_seq"])

@@ -27,6 +27,7 @@ AREAS: Final = (
     "guard",
     "objectives",
     "reconciliation",
+    "reconciliation_panel",
     "incidents",
     "artefacts",
     "first_frame",

@@ -19,7 +19,7 @@ ROWS: Final = 100_000
 READING_MS: Final = 100
 LOOP_MS: Final = 16
 _DATABASE: Final = "reconciliation"
-_FILL: Final = """
+FILL: Final = """
 INSERT INTO reconciliation_runs
        (kind, symbol, status, started_at, finished_at, mismatches, engine_seq, ledger_seq)
 SELECT (ARRAY['order', 'position', 'ledger'])[1 + n % 3],
@@ -77,7 +77,7 @@ async def _filled(stand: Stand, rows: int) -> str:
     await admin.upgrade(Catalogue.build(("execution",), (), ()))
     await admin.close()
     owner = await asyncpg.connect(dsn)
-    await owner.execute(_FILL, rows)
+    await owner.execute(FILL, rows)
     await owner.execute("ANALYZE reconciliation_runs")
     await owner.close()
     return dsn

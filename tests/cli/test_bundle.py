@@ -9,11 +9,13 @@ import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from cockpit.domain.artefacts import LINE_FILES, QUALITY, QUALITY_LATEST
 from cockpit.domain.audit import Entry, Head, verify_chain
-from cockpit.domain.documents import parse_rfc3339
+from cockpit.domain.documents import parse_rfc3339, rfc3339
 from tests.cli.bastion import Bastion, manned
 from tests.cli.commands import moved
 from tests.trading_platform import Platform
@@ -81,6 +83,44 @@ async def test_no_secret_is_bundled(bastion: Bastion, tmp_path: Path) -> None:
         for url in (login.redis_url, login.postgres_dsn):
             password = url.partition("@")[0].rpartition(":")[2]
             assert password.encode() not in everything
+
+
+async def test_the_run_folder_and_the_audit_logs_are_bundled(bastion: Bastion, tmp_path: Path) -> None:
+    run, logs = tmp_path / "runs" / "run-7", tmp_path / "logs"
+    run.mkdir(parents=True)
+    logs.mkdir()
+    async with bastion.platform.connection() as connection:
+        incident, now = await connection.fetchrow(
+            "INSERT INTO incidents (severity, title, run_id, run_incident)"
+            " VALUES ('P1', 'drift', 'run-7', 'i-1')"
+            " RETURNING incident_id::text, clock_timestamp()"
+        )
+    address = bastion.platform.settings.logins["operator1"].postgres_dsn
+    told = {"event_type": "change", "at": rfc3339(now), "what": address}
+    for path in (run / "incident_events.jsonl", logs / "run-7.jsonl"):
+        path.write_text(json.dumps(told) + "\n")
+    for name in LINE_FILES[1:-1]:
+        (run / name).touch()
+    (run / QUALITY_LATEST).write_text("{}")
+    config = bastion.config.with_name("runs.toml")
+    config.touch(0o600)
+    config.write_text(
+        f'{bastion.config.read_text()}\n[runs]\nresults = "{run.parent}"\naudit_logs = "{logs}"\n'
+    )
+    target = tmp_path / "case.tar.gz"
+    done = await replace(bastion, config=config).run("incident", "bundle", incident, "--output", str(target))
+    assert done.code == 5
+    assert done.document["missing"] == {f"run/{QUALITY}": "there is no such file"}
+    files = unpacked(target)
+    manifest = json.loads(files["manifest.json"])
+    sums = {each["name"]: each["sha256"] for each in manifest["files"]}
+    kept = {*(f"run/{name}" for name in (*LINE_FILES[:-1], QUALITY_LATEST)), "audit_logs/run-7.jsonl"}
+    assert {name for name in sums if name.startswith(("run/", "audit_logs/"))} == kept
+    assert all(hashlib.sha256(files[name]).hexdigest() == sums[name] for name in kept)
+    assert manifest["passwords_blanked"] == {"run/incident_events.jsonl": 1, "audit_logs/run-7.jsonl": 1}
+    password = urlsplit(address).password
+    assert password and password.encode() not in b"".join(files.values())  # I27
+    assert json.loads(files["audit_logs/run-7.jsonl"])["at"] == rfc3339(now)
 
 
 async def test_a_store_that_is_away_leaves_a_named_gap(bastion: Bastion, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,7 @@ async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
     for arguments in (
         ("ack", incident, "--notes", NOTES),
         ("assign", incident, "--to", "admin1"),
+        ("classify", incident[:8], "Security", "--notes", NOTES),
         ("snooze", incident, "--until", "2h"),
         ("link", incident, "--breaker", "withdrawals"),
         ("told", incident, "--audience", "team", "--notes", "in the channel"),
@@ -67,11 +69,12 @@ async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
     assert done.code == 0, done.document
     listed = (await bastion.run("incident", "list")).document
     (row,) = listed["incidents"]
-    assert (row["title"], row["severity"], row["sev"], row["owner"]) == (
+    assert (row["title"], row["severity"], row["sev"], row["owner"], row["classification"]) == (
         "bars are missing",
         "P1",
         "SEV2",
         "admin1",
+        "security",
     )
     assert (
         row["breakers"] == [BTC, "withdrawals"]
@@ -91,7 +94,8 @@ async def test_a_night_by_the_command_line(bastion: Bastion) -> None:
         each["kind"]
         for each in (await bastion.run("incident", "show", incident)).document["incident"]["events"]
     ]
-    assert kinds == "opened took-over acknowledged assigned snoozed linked told action done resolved".split()
+    done = "snoozed linked told action done resolved"
+    assert kinds == f"opened took-over acknowledged assigned classified {done}".split()
 
 
 async def test_an_id_that_nothing_has_and_the_beginning_of_one(bastion: Bastion, tmp_path: Path) -> None:
@@ -180,6 +184,12 @@ WRONG = (
     (("note", incident_unknown(), "--notes", " "), "--notes"),
     (("note", incident_unknown(), "--notes", "x" * 501), "--notes"),
     (("link", incident_unknown()), "--breaker"),
+    (
+        ("classify", incident_unknown(), "weather", "--notes", NOTES),
+        "'weather' is not one of data_quality, reconciliation, broker/connectivity, security, other",
+    ),
+    (("classify", incident_unknown(), "other", "--notes", "short"), "20"),
+    (("classify", "other", "--notes", NOTES), "name it once"),
     (("told", incident_unknown(), "--audience", "press"), "--audience"),
     (("snooze", incident_unknown(), "--until", "tomorrow"), "--until"),
     (("list", "--count", "0"), "count"),
@@ -241,6 +251,23 @@ def test_lists_say_what_they_leave_out() -> None:
     assert lines[-1] == "… and 2 more unresolved ones." and "feed is silent" in lines[0]
 
 
+def test_a_list_says_what_each_is_and_what_it_is_about() -> None:
+    rows = (
+        row(classification="broker/connectivity", breakers=("withdrawals",), slos=("orders",)),
+        row(breaker_id=None, slos=("order-success",), classification="a-word-that-is-too-long-here"),
+        row(breaker_id="strategy:a-name-that-nobody-could-read-in-a-column"),
+        row(breaker_id=None),
+    )
+    lines = list_lines(IncidentList(NOW, rows, open_count=4), rows)
+    tails = [re.split(" {2,}", line.partition("  i  ")[2]) for line in lines]
+    assert tails == [
+        ["broker/connectivity", f"{BTC} +2", "feed is silent"],
+        ["a-word-that-is-too…", "slo:order-success", "feed is silent"],
+        ["other", "strategy:a-name-that-nobo…", "feed is silent"],
+        ["other", "-", "feed is silent"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "details", "notes", "said"),
     [
@@ -248,7 +275,10 @@ def test_lists_say_what_they_leave_out() -> None:
         ("escalated", {"severity": "P0"}, "", "to P0"),
         ("snoozed", {"until": "2026-01-31T13:00:00Z"}, "", "until 2026-01-31T13:00:00Z"),
         ("told", {"audience": "team"}, "", "team"),
-        ("noted", {"owner": "x"}, "seen", "seen"),
+        ("linked", {"breakers": [BTC], "slos": ["latency"]}, "", f"to {BTC}, SLO latency"),
+        ("action", {"what": "check", "owner": "admin1"}, "", "check; for admin1"),
+        ("tripped", {"what": f"{BTC} tripped"}, "drift", f"{BTC} tripped; drift"),
+        ("noted", {}, "seen " * 150, "seen " * 149 + "seen"),
     ],
 )
 def test_an_event_says_what_it_was(kind: str, details: dict[str, object], notes: str, said: str) -> None:

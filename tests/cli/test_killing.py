@@ -46,6 +46,7 @@ async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15,
     await ground.load()
     usage = await run(ground, "kill-switch", "--notes", NOTES)
     assert usage.code == 2 and "--yes" in usage.err
+    assert "typing `KILL` out" in usage.err and "`global`" not in usage.err  # as the screen has it
     denied = await run(ground, "kill-switch", "--notes", NOTES, "--yes", login="operator1")
     assert denied.code == 3 and denied.document["outcome"] == "refused"
     assert not denied.document["delivered"]["redis"]
@@ -62,6 +63,9 @@ async def test_from_the_kill_to_its_review(ground: Ground) -> None:  # I14, I15,
     assert (done.code, found["verdict"], found["outcome"]) == (0, "FLAT", "done"), done.err
     assert found.keys() >= OUTCOME and found["delivered"]["redis"] and found["event_id"] == found["kill_id"]
     assert [step["outcome"] for step in found["steps"]] == ["done", "done", "done", "done", "flat"]
+    named = [line.split(": ")[1] for line in done.err.splitlines()]  # each line on the way names its step
+    assert set(named) <= {step["step"] for step in found["steps"]}, done.err
+    assert "cockpit: acknowledged: by plant" in done.err.splitlines()
     assert (found["residuals"], found["unproved"], found["state"]) == ([], [], "OPEN")
     assert not ground.plant.venue.resting
 
@@ -118,6 +122,8 @@ async def test_what_is_left_exits_4_and_is_gone_on_with(ground: Ground) -> None:
 
     await until(recorded, 60)
     again = await run(ground, "kill-switch", "--resume", "--yes", login="admin2")
+    stale = [line for line in again.err.splitlines() if "market closed" in line]  # the market is open by now
+    assert all("market closed (as of the earlier attempt)" in line for line in stale), again.err
     assert again.code == 0 and again.document["kill_id"] == done.document["kill_id"], again.err
 
 

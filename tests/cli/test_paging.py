@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from tests.pager.receiver import Receiver, answers, receiving
 from tests.prometheus.server import free_port
 from tests.trading_platform import Platform
 
+SILENCE = "0b0f5b4c-5d0f-4f5e-8a39-0d5a1d0b8e11"
 ADD = ("silence", "add", "--minutes", "30", "--notes", NOTES, "--matcher", "breaker_id=instrument:BTC-USD")
 
 
@@ -276,6 +278,31 @@ async def test_a_silence_that_is_not_made_is_not_called_done(platform: Platform,
         assert done.document["silence_id"] is None
         assert done.document["audit_seq"] is not None
         await _refused(bastion)
+        await _grave(bastion, receiver)
+
+
+async def _grave(bastion: Bastion, receiver: Receiver) -> None:
+    """A P0 cannot be snoozed, nor can anybody but a safety-admin silence its alert."""
+    labels = {"alertname": "CockpitIncident", "severity": "critical", "breaker_id": "instrument:BTC-USD"}
+    times = dict.fromkeys(("startsAt", "endsAt", "updatedAt"), "2026-03-01T12:00:00.000Z")
+    status = {"state": "active", "silencedBy": [], "inhibitedBy": []}
+
+    def fires(priority: str) -> None:
+        alert = {"labels": {**labels, "priority": priority}, "annotations": {}, "status": status, **times}
+        one, made = (json.dumps(each).encode() for each in ([alert], {"silenceID": SILENCE}))
+        receiver.script.extend([answers("200 OK", one), answers("200 OK", one), answers("200 OK", made)])
+
+    fires("P0")
+    asked = len(receiver.received)
+    denied = await bastion.run(*ADD, "--yes")
+    assert (denied.code, denied.document["outcome"]) == (3, "refused"), denied.document
+    assert "covers 1 alert of P0, which operator1 (operator-act) may not silence" in denied.err
+    assert len(receiver.received) == asked + 2  # looked, and made nothing
+    receiver.script.clear()
+    for priority, login in (("P1", "operator1"), ("P0", "admin1")):
+        fires(priority)
+        done = await bastion.run(*ADD, "--yes", "--login", login)
+        assert (done.code, done.document["silence_id"]) == (0, SILENCE), done.err
 
 
 async def _refused(bastion: Bastion) -> None:

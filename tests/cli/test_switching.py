@@ -36,6 +36,7 @@ async def modes(bastion: Bastion) -> dict[str, str]:
 async def test_halt_and_back_step_by_step(bastion: Bastion) -> None:  # I2, I7
     halted = await mode(bastion, "HARD_HALT")
     assert (halted.code, set(halted.document)) == (0, OUTCOME), halted.err
+    assert halted.document["message"].startswith("BTC-USD is in HARD_HALT. hard_halt:BTC-USD set, epoch 2.")
     assert "traps" in halted.document["message"] and "CANCEL_ONLY" in halted.document["message"]
     assert (await modes(bastion))["BTC-USD"] == "HARD_HALT"
     await bastion.written("hard_halt:BTC-USD")
@@ -44,6 +45,8 @@ async def test_halt_and_back_step_by_step(bastion: Bastion) -> None:  # I2, I7
     looser = await mode(bastion, "cancel-only")
     assert looser.code == 0, looser.err
     assert looser.document["breaker_id"] == "hard_halt:BTC-USD" and looser.document["evidence_link"]
+    assert looser.document["message"].startswith("BTC-USD is in CANCEL_ONLY. cancel_only:BTC-USD set, epoch")
+    assert "tripped" not in looser.document["message"]
     await bastion.written("cancel_only:BTC-USD")
     listed = (await bastion.run("switches")).document
     assert [each["switch"] for each in listed["switches"] if each["set"]] == ["cancel_only:BTC-USD"]

@@ -93,6 +93,21 @@ def test_a_resolved_incident_is_told_whole() -> None:
         assert part in text, part
 
 
+def test_the_timeline_says_what_was_linked_added_and_tripped() -> None:
+    happened = (
+        event("linked", 60, breakers=[BTC], slos=["order-success"]),
+        event("action", 50, "soon", what="check [all] postings", owner="operator2"),
+        event("tripped", 40, "drift", what=f"{BTC} tripped by operator1: manual"),
+    )
+    text = draft(IncidentStory(NOW, ROW, happened), ())
+    for told in (
+        "| linked: to instrument:BTC-USD, SLO order-success |",
+        "| action: check \\[all\\] postings; for operator2; soon |",
+        "| tripped: instrument:BTC-USD tripped by operator1: manual; drift |",
+    ):
+        assert told in text, text
+
+
 def test_an_open_one_asks_for_what_is_missing() -> None:
     text = draft(IncidentStory(NOW, replace(OPEN, breaker_id=None, slos=())), ())
     assert "Not resolved yet" in text and "never" in text and "nobody" in text and "None yet" in text

@@ -16,8 +16,10 @@ from cockpit.domain.incident_requests import Verb
 from cockpit.domain.incident_rules import (
     CHANGES,
     acknowledgement_ends,
+    classify_fault,
     escalate_fault,
     freed_key,
+    lost_needs,
     merge_fault,
     snooze_fault,
     unreviewed,
@@ -31,8 +33,8 @@ from cockpit.domain.incident_story import (
     overdue,
     snoozed,
 )
-from cockpit.domain.incidents import PARTICIPLES, Change, Severity, Status
-from cockpit.domain.recovery import BRANCH, Linked, needs
+from cockpit.domain.incidents import PARTICIPLES, Change, Classification, Severity, Status
+from cockpit.domain.recovery import BRANCH, Linked, Need, needs
 from cockpit.domain.trip_incidents import (
     named_incident,
     same_matter,
@@ -159,6 +161,43 @@ def test_a_merge_never_silences_a_resumes_obstacle(one: IncidentRow, into: Incid
 def test_the_bounds_of_a_snooze(severity: str, until: timedelta, why: str | None) -> None:
     fault = snooze_fault(row(severity=severity), NOW + until, NOW)
     assert (fault is None) if why is None else (fault is not None and why in fault)
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "source", "lost"),
+    [
+        ("other", "data_quality", "manual", ()),
+        ("other", "security", "manual", ()),
+        ("data_quality", "other", "guard", (Need.BARS, Need.QUALITY)),
+        ("data_quality", "reconciliation", "manual", (Need.BARS, Need.QUALITY)),
+        ("data-integrity", "data_quality", "guard", ()),
+        ("reconciliation", "broker/connectivity", "run", (Need.CLEAN_RUNS,)),
+        ("reconciliation", "security", "kill", (Need.CLEAN_RUNS,)),
+        ("broker/connectivity", "reconciliation", "slo", (Need.GATEWAY,)),  # two clean runs are one
+        ("broker/connectivity", "data_quality", "manual", (Need.GATEWAY, Need.RERUN)),
+        ("reconciliation", "other", "trip", ()),
+        ("broker/connectivity", "other", "override", ()),
+    ],
+)
+def test_which_conditions_another_classification_takes_away(
+    before: str, wanted: str, source: str, lost: tuple[Need, ...]
+) -> None:
+    assert lost_needs(row(classification=before, source=source), Classification(wanted)) == lost
+
+
+@given(ROWS, st.sampled_from(Classification))
+def test_what_is_classified_anew_keeps_its_conditions_or_names_them(
+    one: IncidentRow, wanted: Classification
+) -> None:
+    after = replace(one, classification=wanted.value)
+    kept = set(needs(_linked(after)))
+    kept |= {Need.RERUN} if Need.CLEAN_RUNS in kept else set()
+    lost = lost_needs(one, wanted)
+    assert not kept & set(lost)
+    if one.source not in ("trip", "override"):
+        assert set(needs(_linked(one))) <= kept | set(lost)
+    assert (classify_fault(one, wanted) is not None) is (one.classification == wanted)
+    assert lost == () or classify_fault(one, wanted) is None
 
 
 @pytest.mark.parametrize("before", Severity)

@@ -28,7 +28,11 @@ LEGAL = {
         Change.MERGE: Status.MERGED,
         Change.ESCALATE: Status.OPEN,
         **dict.fromkeys(
-            (Change.NOTE, Change.ASSIGN, Change.SNOOZE, Change.LINK, Change.TOLD, Change.ACTION), Status.OPEN
+            (
+                *(Change.NOTE, Change.ASSIGN, Change.CLASSIFY, Change.SNOOZE),
+                *(Change.LINK, Change.TOLD, Change.ACTION),
+            ),
+            Status.OPEN,
         ),
     },
     Status.ACKNOWLEDGED: {
@@ -37,7 +41,10 @@ LEGAL = {
         Change.ESCALATE: Status.OPEN,
         Change.EXPIRE: Status.OPEN,
         **dict.fromkeys(
-            (Change.NOTE, Change.ASSIGN, Change.SNOOZE, Change.LINK, Change.TOLD, Change.ACTION),
+            (
+                *(Change.NOTE, Change.ASSIGN, Change.CLASSIFY, Change.SNOOZE),
+                *(Change.LINK, Change.TOLD, Change.ACTION),
+            ),
             Status.ACKNOWLEDGED,
         ),
     },

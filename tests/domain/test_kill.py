@@ -132,6 +132,28 @@ def test_every_registered_gateway_counts() -> None:  # I14
     assert state(*later, empty(6), gateways=two).report().flat
 
 
+def test_what_kept_something_at_an_earlier_attempt_is_not_said_of_now() -> None:  # I25, F12
+    """Whoever goes on reads the venue before anything is sent again: the reasons are the former ones."""
+    cancel = Acted(Step.CANCEL, 1, True, {"o1": "HARD_HALT: no cancel passes"})
+    flatten = Acted(Step.FLATTEN, 1, False, why="no answer in time")
+    read = Read(4, (ORDER,), (HELD, ZERO), open_at=E)
+    made = KillState(ID, ("plant",), (Tripped(E), cancel, flatten, acks(), read), earlier=3)
+    assert [each.why for each in made.report().residuals] == [
+        "HARD_HALT: no cancel passes (as of the earlier attempt)",
+        "no answer in time (as of the earlier attempt)",
+    ]
+    assert made.report().state(Step.FLATTEN).line == "no answer in time (as of the earlier attempt)"
+    assert "verify: buy order o1 of 0.5 BTC-USD: HARD_HALT: no cancel passes (as of the earlier" in (
+        made.report().told(Step.VERIFY)
+    )
+    again = made.adding(Acted(Step.CANCEL, 2, True, {"o1": "the venue refused the cancel"}))
+    again = again.adding(Acted(Step.FLATTEN, 1, True)).adding(Read(7, (ORDER,), (HELD,), open_at=E))
+    assert [each.why for each in again.report().residuals] == [
+        "the venue refused the cancel",
+        "still there after it was answered",
+    ]
+
+
 def test_residuals_name_the_reason() -> None:  # F12
     read = Read(4, (ORDER,), (HELD, ZERO))
     cancel = Acted(Step.CANCEL, 1, True, {"o1": "the venue refused the cancel"})

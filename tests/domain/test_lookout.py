@@ -139,12 +139,12 @@ def test_events_count_once() -> None:
 
 
 def test_a_rule_is_armed_by_its_incident() -> None:
-    watch = RuleWatch(replace(RATIO, while_incident="order-execution"), CATALOGUE)
+    watch = RuleWatch(replace(RATIO, while_incident="broker/connectivity"), CATALOGUE)
     watch.add(events(0, 20, 20))
     assert fire(watch, 1, HOLDS) == []
     report = watch.report(at(1))
     assert (report.state, report.fraction, report.value) == (TriggerState.CLEAR, None, 1.0)
-    assert report.why == "no order-execution incident is open"
+    assert report.why == "no broker/connectivity incident is open"
     watch.armed = True
     assert fire(watch, 2, HOLDS)
     assert watch.report(at(2)).state is TriggerState.BREACHED
@@ -361,10 +361,10 @@ def test_a_successor_knows_what_was_fired() -> None:
 
 
 def test_incidents_arm() -> None:
-    lookout = Lookout([replace(REJECT, while_incident="order-execution")], CATALOGUE)
+    lookout = Lookout([replace(REJECT, while_incident="broker/connectivity")], CATALOGUE)
     lookout.feed(rows(5, orders=[order(each, 1, rejected=True) for each in range(4)]))
     assert due(lookout) == []
-    lookout.feed(rows(6, incidents=frozenset({"order-execution"})))
+    lookout.feed(rows(6, incidents=frozenset({"broker/connectivity"})))
     assert due(lookout) == [("reject", "")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +37,14 @@ def halts(*names: str) -> Part[Halts]:
     return Part(Halts(breakers, tuple(name for name in found if name not in breakers)))
 
 
+def about(linked: str | None, *symbols: str, halted: tuple[str, ...], **changes: Any) -> FirstMinutes:
+    """A page of an incident that is linked to one breaker, or to none."""
+    incident = row(breaker_id=linked, **changes)
+    return page(incident=Part(incident), symbols=symbols, halts=halts(*halted))
+
+
+BEFORE = AT - timedelta(minutes=6)
+LATE = AT + timedelta(minutes=6)
 OPEN = Part(Acknowledgement("open", None, None, AT, None))
 TICKS: list[tuple[Check, FirstMinutes, bool | None, str]] = [
     (Check.ACKNOWLEDGED, page(), True, "by operator1"),
@@ -48,11 +57,67 @@ TICKS: list[tuple[Check, FirstMinutes, bool | None, str]] = [
     (Check.ACKNOWLEDGED, page(acknowledgement=OPEN), False, "due 12:00:00"),
     (Check.ACKNOWLEDGED, page(acknowledgement=unread()), None, "away"),
     (Check.ACKNOWLEDGED, page(acknowledgement=Part()), None, "no such incident"),
-    (Check.HALTED, page(), True, "operator until review"),
-    (Check.HALTED, page(halt=Part(halt(until=None))), True, "operator"),
-    (Check.HALTED, page(halt=Part(halt(reason=None))), False, "nothing is halted"),
-    (Check.HALTED, page(halt=unread()), None, "away"),
-    (Check.HALTED, page(halt=Part()), None, "no gateway_url"),
+    (Check.HALTED, page(), True, "instrument:BTC-USD halted"),
+    (Check.HALTED, page(halt=unread()), True, "instrument:BTC-USD halted"),
+    (Check.HALTED, page(halts=halts("component:execution")), True, "component:execution halted"),
+    (Check.HALTED, page(halts=halts("global"), incident=unread()), True, "global halted"),
+    (Check.HALTED, page(incident=unread()), None, "away"),
+    (Check.HALTED, page(incident=Part()), None, "no such incident"),
+    (Check.HALTED, page(halts=halts("latch:BTC-USD")), True, "instrument:BTC-USD halted"),
+    (Check.HALTED, page(halts=halts("instrument:ETH-USD", "strategy:BTC-USD")), False, "nothing of it"),
+    (Check.HALTED, page(halts=halts()), False, "nothing of it is halted"),
+    (Check.HALTED, page(halts=unread()), None, "away"),
+    (Check.HALTED, page(halts=Part()), None, "not read"),
+    (
+        Check.HALTED,
+        about("component:ingest", "BTC-USD", "ETH-USD", halted=("component:ingest",)),
+        True,
+        "component:ingest halted",
+    ),
+    (
+        Check.HALTED,
+        about("component:ingest", "BTC-USD", "ETH-USD", halted=("instrument:BTC-USD",)),
+        False,
+        "only a part of it is halted; not yet: component:ingest",
+    ),
+    (
+        Check.HALTED,
+        about("component:ingest", "BTC-USD", "ETH-USD", halted=("soft_halt:BTC-USD", "latch:ETH-USD")),
+        True,
+        "component:ingest halted",
+    ),
+    (
+        Check.HALTED,
+        about("strategy:momentum", "BTC-USD", halted=("instrument:ETH-USD", "strategy:other")),
+        False,
+        "nothing of it",
+    ),
+    (Check.HALTED, about(None, "BTC-USD", "ETH-USD", halted=("instrument:BTC-USD",)), False, "yet: ETH-USD"),
+    (
+        Check.HALTED,
+        about(None, "BTC-USD", "ETH-USD", halted=("instrument:BTC-USD", "cancel_only:ETH-USD")),
+        True,
+        "every instrument halted",
+    ),
+    (Check.HALTED, about(None, halted=("instrument:BTC-USD",)), False, "nothing of it"),
+    (
+        Check.HALTED,
+        about("strategy:a", "BTC-USD", halted=("strategy:a",), breakers=("strategy:b",)),
+        False,
+        "not yet: strategy:b",
+    ),
+    (Check.NO_LATCH, page(), True, "none of it is latched"),
+    (Check.NO_LATCH, page(halts=halts("latch:ETH-USD", "soft_halt:BTC-USD")), True, "none of it"),
+    (Check.NO_LATCH, page(halts=halts("latch:BTC-USD")), False, "latched: BTC-USD"),
+    (
+        Check.NO_LATCH,
+        page(halts=halts("latch:ETH-USD"), symbols=("BTC-USD", "ETH-USD")),
+        False,
+        "latched: ETH-USD",
+    ),
+    (Check.NO_LATCH, page(halts=unread()), None, "away"),
+    (Check.NO_LATCH, page(halts=Part()), None, "not read"),
+    (Check.NO_LATCH, page(symbols=()), None, "no instrument"),
     (Check.GLOBAL_HALTED, page(halts=halts("global")), True, "is halted"),
     (Check.GLOBAL_HALTED, page(halts=halts("withdrawals")), False, "is not halted"),
     (Check.GLOBAL_HALTED, page(halts=unread()), None, "away"),
@@ -85,7 +150,15 @@ TICKS: list[tuple[Check, FirstMinutes, bool | None, str]] = [
     (Check.QUALITY_CLEAN, page(), True, "clean"),
     (Check.QUALITY_CLEAN, page(quality=Part(Quality("unknown", 0, 0, AT, "x"))), False, "unknown"),
     (Check.QUALITY_CLEAN, page(quality=Part(Quality("clean", 0, 0, AT, "r/x"))), None, "only r/x says"),
+    (Check.QUALITY_CLEAN, page(quality=Part(Quality("clean", 0, 0, BEFORE, "Postgres"))), False, "before"),
+    (Check.QUALITY_CLEAN, page(at=LATE), None, "the newest cycle is 360 s old"),
+    (Check.QUALITY_CLEAN, page(incident=unread()), None, "away"),
+    (Check.QUALITY_CLEAN, page(incident=Part()), None, "no such incident"),
     (Check.RECONCILED, page(orders=Part((run(source="r/x"),))), None, "only r/x says"),
+    (Check.RECONCILED, page(positions=Part((run("position", at=BEFORE),))), False, "run of BTC-USD is from"),
+    (Check.RECONCILED, page(at=LATE), None, "360 s old"),
+    (Check.NO_LAG, page(ledger=Part((run("ledger", symbol="", at=BEFORE),))), False, "ledger run of all is"),
+    (Check.NO_LAG, page(at=LATE), None, "360 s old"),
     (Check.NO_LAG, page(ledger=Part((run("ledger", source="r/x"),))), None, "no ledger run"),
     (Check.OBJECTIVES_KEPT, page(breach=Part(breach(source="r/x"))), None, "only r/x says"),
     (Check.QUALITY_CLEAN, page(quality=unread()), None, "away"),
@@ -116,6 +189,7 @@ TICKS: list[tuple[Check, FirstMinutes, bool | None, str]] = [
     (Check.NO_LAG, page(ledger=Part()), None, "no ledger run"),
     (Check.OBJECTIVES_KEPT, page(), True, "no breach"),
     (Check.OBJECTIVES_KEPT, page(breach=Part(breach())), True, "has recovered"),
+    (Check.OBJECTIVES_KEPT, page(breach=Part(breach(ended=True))), None, "no recovery was measured"),
     (Check.OBJECTIVES_KEPT, page(breach=Part(breach(recovered=False))), False, "is breached"),
     (Check.OBJECTIVES_KEPT, page(breach=unread()), None, "away"),
     (Check.POSTGRES_ANSWERS, page(), True, "it answers"),
@@ -158,12 +232,16 @@ def test_progress_of_a_playbook() -> None:
         Step("a", Phase.NOW, "do", Act.ACKNOWLEDGE, Check.ACKNOWLEDGED),
         Step("b", Phase.FIND, "look", by_hand="elsewhere"),
         Step("c", Phase.FIND, "think"),
+        Step("d", Phase.FIND, "keep", Act.BUNDLE),
+        Step("e", Phase.FIND, "keep", Act.BUNDLE, by_hand="elsewhere"),
     )
     found = progress(book("x", steps=steps), page())
     assert [(each.done, each.why) for each in found] == [
         (True, "acknowledged by operator1"),
         (None, "elsewhere"),
-        (None, "tick it in your head"),
+        (None, "not judged here"),
+        (None, "`cockpit incident bundle i` makes it."),
+        (None, "`cockpit incident bundle i` makes it. elsewhere"),
     ]
     assert set(MODES) == {Act.CANCEL_ONLY, Act.SOFT_HALT, Act.HARD_HALT}
 
@@ -220,8 +298,43 @@ def test_what_it_looks_like_speaks_for_one_and_others_are_kept() -> None:
     assert (found.playbook, found.evidence) == (FEED, ("it looks like data_quality",))
 
 
+RECON = book("recon", classifications=("reconciliation",), words=("ledger",))
+ORDERS = book("orders", classifications=("broker/connectivity",), words=("order", "reject"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "breached", "expected"),
+    [
+        ({"slos": ("order-success",)}, None, "recon"),
+        ({"slos": ("order-success", "slow-fills")}, None, "recon"),
+        ({}, "order-success", "recon"),
+        ({"title": "orders are rejected"}, None, "recon"),
+        ({"title": "orders are slow"}, None, "slow"),  # of no class: its own words may speak for it
+        ({"title": "slow", "source": "kill"}, None, "kill"),
+        ({"title": "orders are rejected", "classification": "other"}, None, "orders"),
+        ({"classification": "other"}, "order-success", "orders"),
+        ({"classification": "data-integrity", "slos": ("order-success",)}, None, "feed"),
+    ],
+)
+def test_no_breach_leads_away_from_what_somebody_classified_it_as(
+    changes: dict[str, Any], breached: str | None, expected: str
+) -> None:
+    incident = row(**{"classification": "reconciliation", **changes})
+    part = Part(breach(slo=breached, recovered=False)) if breached else Part()
+    found = choose((*ALL, RECON, ORDERS), page(incident=Part(incident), breach=part))
+    assert found.playbook.playbook_id == expected, found.evidence
+
+
+def test_an_objective_that_is_kept_again_speaks_for_no_playbook() -> None:
+    linked = Part(row(slos=("feed-uptime",)))
+    assert choose(ALL, page(incident=linked)).playbook is FEED
+    again = page(incident=linked, breach=Part(breach(slo="feed-uptime")))
+    assert choose(ALL, again).playbook is ANY
+
+
 def test_without_an_incident_the_common_one_and_without_any_none() -> None:
-    assert choose(ALL, page(incident=unread())).playbook is ANY
+    found = choose(ALL, page(incident=unread()))
+    assert (found.playbook, found.evidence) == (ANY, ("the incident could not be read",))
     with pytest.raises(LookupError):
         choose((), page())
 

@@ -11,6 +11,7 @@ from cockpit.domain.silences import (
     BadSilence,
     Matcher,
     Sign,
+    gravest,
     parse_matcher,
     parse_matchers,
     parse_minutes,
@@ -18,6 +19,22 @@ from cockpit.domain.silences import (
 )
 
 GRAVE = [{"alertname": "CockpitIncident", "severity": "critical", "priority": each} for each in ("P0", "P1")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "grave"),
+    [
+        ({"severity": "critical", "priority": "P0"}, True),
+        ({"severity": "critical", "priority": "P1"}, False),  # a P1 may be snoozed too
+        ({"severity": "critical"}, True),
+        ({"severity": "P0"}, True),
+        ({"severity": "page"}, False),
+        ({"severity": "ticket", "priority": ""}, False),
+        ({}, False),
+    ],
+)
+def test_which_alerts_are_of_a_p0(labels: dict[str, str], grave: bool) -> None:
+    assert gravest(labels) is grave
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cockpit.domain.breakers import EXECUTION
 from cockpit.domain.budgets import BURN_WINDOWS, BudgetState, Counts, WindowPair
-from cockpit.domain.incidents import Severity
+from cockpit.domain.incidents import Classification, Severity
 from cockpit.domain.slo_breaches import BREACHED_FOR, CALM_FOR, Standing, breach_of, says_something, worse
 from cockpit.domain.slo_reports import SliReading, SloReport, ThresholdReport, judge_slo
 from cockpit.domain.slos import Budgeting, Op, Ratio, Slo, Source, SourceKind, Statistic, Threshold
@@ -68,6 +68,14 @@ def test_what_is_a_breach_and_how_grave(
 def test_a_plain_threshold_is_a_partial_breach_at_most(state: BudgetState) -> None:
     found = breach_of(ThresholdReport(THRESHOLD, state, 20.0, NOW, NOW, "20 min (wanted ≤ 15)"))
     assert (found.severity if found else None) is (Severity.P2 if state is BudgetState.RED else None)
+
+
+@pytest.mark.parametrize("word", Classification)
+def test_its_incident_is_classified_as_its_objective_is(word: Classification) -> None:
+    slo, bound = replace(SLO, classification=word), replace(THRESHOLD, classification=word)
+    reports = (report(slo=slo), ThresholdReport(bound, BudgetState.RED, 20.0, NOW, NOW, "20 min"))
+    assert [each.classification for each in reports] == [word, word]
+    assert SLO.classification is THRESHOLD.classification is Classification.OTHER
 
 
 def test_what_is_unknown_says_nothing() -> None:

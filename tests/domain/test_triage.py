@@ -47,7 +47,17 @@ SUGGESTIONS: dict[str, tuple[dict[str, Any], Classification, str]] = {
         "title",
     ),
     "objective": ({"breach": Part(breach(recovered=False))}, BROKER, "objective signal-latency is breached"),
+    "objective by a file": (
+        {"breach": Part(breach(recovered=False, source="r/x"))},
+        BROKER,
+        "r/x says that objective signal-latency is breached",
+    ),
     "recovered": ({"breach": Part(breach())}, Classification.OTHER, ""),
+    "recovered and linked": (
+        {"breach": Part(breach()), "incident": Part(row(slos=("signal-latency",)))},
+        Classification.OTHER,
+        "",
+    ),
     "linked objective": ({"incident": Part(row(slos=("bar-staleness",)))}, DATA, "linked to objective"),
 }
 

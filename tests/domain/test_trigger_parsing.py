@@ -205,7 +205,7 @@ def test_a_file_saved_half_way_is_read_whole_or_refused(cut: int) -> None:
 def test_what_must_be_read() -> None:
     plan = plan_of(parse_rules(decoded(SHIPPED.read_text()), CATALOGUE), CATALOGUE)
     assert (plan.orders, plan.raw_s, plan.counted_s, plan.run, plan.run_s) == (True, 270, 3600, 10, 3600)
-    assert (plan.positions, plan.sli_s, plan.incidents) == (True, 3600, ("order-execution",))
+    assert (plan.positions, plan.sli_s, plan.incidents) == (True, 3600, ("broker/connectivity",))
     assert plan.symbols == ("BTC-USD", "ETH-USD") and not plan.counted_by_symbol and plan.horizon_s == 3600
     nothing = plan_of(parse(GOOD), CATALOGUE)
     assert (nothing.orders, nothing.run, nothing.counted_s, nothing.slis) == (False, 0, 0, ("daily_pnl_usd",))

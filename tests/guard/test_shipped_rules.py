@@ -63,7 +63,8 @@ async def _errors(platform: Platform, count: int) -> None:
 async def _incident_rejects(platform: Platform, rejected: int, filled: int) -> None:
     async with platform.connection() as owner:
         await owner.execute(
-            "INSERT INTO incidents (severity, classification, title) VALUES ('P2', 'order-execution', 'x')"
+            "INSERT INTO incidents (severity, title, classification)"
+            " VALUES ('P2', 'x', 'broker/connectivity')"
         )
     await _rejects(platform, rejected, filled)
 

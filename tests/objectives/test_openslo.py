@@ -208,6 +208,13 @@ REFUSED = [
     (RATIO, "fresh: 90s", "fresh: 25h", "cockpit/fresh", "write 24h or less"),
     (RATIO, "fresh: 90s", "fresh: 0s", "cockpit/fresh", "no duration"),
     (RATIO, "fresh: 90s", "fresh: 90", "cockpit/fresh", "no text"),
+    (
+        RATIO,
+        "  annotations:\n",
+        "  annotations:\n    cockpit/classification: order-execution\n",
+        "cockpit/classification",
+        "'order-execution' is not known here; write data_quality or reconciliation or broker/connectivity",
+    ),
     (RATIO, "over: 5 orders", "over: five orders", "cockpit/consecutive", "write 5 orders"),
     (
         THRESHOLD,

@@ -117,3 +117,18 @@ def test_any_yaml_reader_sees_the_same_kinds() -> None:
     for document in documents:
         assert set(document) == {"apiVersion", "kind", "metadata", "spec"}
         assert all(isinstance(each, str) for each in document["metadata"]["annotations"].values())
+
+
+def test_what_a_breachs_incident_demands() -> None:
+    """Bars and cycles for data, clean runs for the books, a broker for what only the venue can answer."""
+    found = {each.name: each.classification.value for each in (*BOOK.slos, *BOOK.thresholds)}
+    assert {name: word for name, word in found.items() if word != "other"} == {
+        "data-feed-uptime": "data_quality",
+        "bar-staleness": "data_quality",
+        "data-quality-errors": "data_quality",
+        "data-stale-warnings": "data_quality",
+        "reconciliation-pass-rate": "reconciliation",
+        "reconciliation-mismatch-runs": "reconciliation",
+        "order-success": "broker/connectivity",
+        "execution-latency": "broker/connectivity",
+    }

@@ -19,8 +19,9 @@ from cockpit.cli.run import run
 from cockpit.domain.artefacts import INCIDENTS, ORDERS, POSITIONS, QUALITY, QUALITY_LATEST, SLOS
 from cockpit.domain.documents import rfc3339
 from cockpit.domain.incidents import Classification
-from cockpit.domain.playbooks import Judged, choose
+from cockpit.domain.playbooks import Check, Judged, choose
 from cockpit.domain.triage import FirstMinutes
+from cockpit.domain.triage_facts import Part
 from cockpit.operations import first_minutes as first_minutes_module
 from cockpit.operations.first_minutes import FirstMinutesPorts, first_minutes
 from tests.authority.desk import Venue, venue
@@ -52,6 +53,35 @@ class Bench:
                 breaker,
             )
         )
+
+    async def watched(self, slo: str, minutes: int = 0) -> str:
+        """An incident of the authority's watch of an objective, opened so many minutes ago."""
+        return str(
+            await self.sql(
+                "INSERT INTO incidents (severity, title, source, dedup_key, slos, opened_at) VALUES"
+                " ('P1', $1 || ' broke', 'slo', 'slo:' || $1, ARRAY[$1],"
+                " clock_timestamp() - make_interval(mins => $2)) RETURNING incident_id",
+                slo,
+                minutes,
+            )
+        )
+
+    async def told(self, incident_id: str, kind: str, level: str | None, minutes: int) -> None:
+        """A line of such an incident's story."""
+        await self.sql(
+            "INSERT INTO incident_events (incident_id, kind, actor, details, at) VALUES ($1::uuid, $2,"
+            " 'authority', $3::jsonb, clock_timestamp() - make_interval(mins => $4)) RETURNING 1",
+            incident_id,
+            kind,
+            json.dumps({"level": level, "why": f"{kind} of a test"}),
+            minutes,
+        )
+
+    async def breach(self) -> tuple[str, bool, bool]:
+        """Of the page: which objective, whether it has recovered, and whether that was measured."""
+        found = (await self.page(await self.incident())).breach.value
+        assert found is not None
+        return found.slo, found.recovered, found.proved
 
     async def page(self, incident_id: str | None = None, **ports: Any) -> FirstMinutes:
         return await first_minutes(incident_id or await self.incident(), replace(self.ports, **ports))
@@ -170,9 +200,7 @@ async def test_the_run_folder_adds_what_is_newer_and_is_named(bench: Bench) -> N
 async def test_a_folder_cannot_make_anything_look_better(bench: Bench) -> None:  # I25
     await bench.sql(CYCLE + "(now(), 'breach', 1, 0)")
     await bench.sql(RUN + "(clock_timestamp(), 'order', 'BTC-USD', 'unknown')")
-    await bench.sql(
-        "INSERT INTO incidents (severity, title, source, slos) VALUES ('P1', 'breach', 'slo', '{feed}')"
-    )
+    await bench.watched("feed")
     bench.write(f"runs/r/{QUALITY_LATEST}", "quality_cycle", status="clean", errors=0, stale_warnings=0)
     for kind in ("order", "position"):
         bench.write(f"runs/r/{ORDERS}", "reconciliation", kind=kind, symbol="BTC-USD", status="clean")
@@ -190,12 +218,75 @@ async def test_a_folder_cannot_make_anything_look_better(bench: Bench) -> None: 
     assert claimed.status == "clean" and not claimed.proved
 
 
+async def test_the_last_breach_is_one_that_was_measured(bench: Bench) -> None:
+    """Nobody's who merely names an objective. It has recovered by the watch's own word."""
+    await bench.sql(
+        "INSERT INTO incidents (severity, title, source, classification, slos, dedup_key) VALUES"
+        " ('P0', 'linked', 'manual', 'reconciliation', '{order-success}', 'manual:1'),"
+        " ('P1', 'by a run', 'run', 'data_quality', '{data-quality-errors}', 'run:r:1')"
+    )
+    assert (await bench.page(await bench.incident())).breach == Part()
+    feed = await bench.watched("feed", 60)
+    assert await bench.breach() == ("feed", False, True)
+    await bench.told(feed, "opened", "P1", 60)
+    await bench.told(feed, "slo-eased", "P2", 50)
+    await bench.told(feed, "tripped", None, 45)
+    assert await bench.breach() == ("feed", False, True)
+    await bench.told(feed, "slo-recovered", None, 40)
+    await bench.sql("UPDATE incidents SET slos = '{order-success,feed}' WHERE incident_id = $1::uuid", feed)
+    assert await bench.breach() == ("feed", True, True)
+    bars = await bench.watched("bars", 50)
+    await bench.told(bars, "opened", "P1", 50)
+    assert await bench.breach() == ("bars", False, True)
+    await bench.told(feed, "slo-breach", "P0", 5)  # an older incident, whose objective has broken again
+    part = (await bench.page(await bench.incident())).breach
+    assert part.value is not None and (part.value.slo, part.value.severity) == ("feed", "P0")
+    assert part.value.text == "slo-breach of a test" and (part.age_s(datetime.now(UTC)) or 0) < 3_000
+    over = "UPDATE incidents SET status = 'resolved', dedup_key = dedup_key || '#' || incident_id"
+    await bench.sql(f"{over} WHERE incident_id = $1::uuid", feed)
+    assert await bench.breach() == ("bars", False, True)  # what stands goes before what is over
+    await bench.told(bars, "slo-recovered", None, 1)
+    assert await bench.breach() == ("feed", True, False)
+    await bench.told(feed, "slo-recovered", None, 0)
+    assert await bench.breach() == ("feed", True, True)
+
+
+async def test_a_breach_of_the_file_that_was_measured_later_is_over(bench: Bench) -> None:
+    feed = await bench.watched("feed")
+    await bench.told(feed, "opened", "P1", 0)
+    await bench.told(feed, "slo-recovered", None, 0)
+    bench.write(f"runs/r/{SLOS}", "slo_breach", BEFORE, slo="feed", severity="critical")
+    assert await bench.breach() == ("feed", True, True)
+    bench.write(f"runs/r/{SLOS}", "slo_breach", BEFORE, slo="other", severity="critical")
+    assert await bench.breach() == ("other", False, False)
+    bench.write(f"runs/r/{SLOS}", "slo_recovered", slo="other")
+    bench.write(f"runs/r/{SLOS}", "slo_breach", slo="feed", severity="critical")
+    assert await bench.breach() == ("feed", False, False)
+
+
+async def test_a_breach_is_unknown_where_something_that_might_say_otherwise_is(bench: Bench) -> None:  # I25
+    class Stuck:
+        async def view(self, run_id: str | None = None) -> Any:
+            raise OSError("its disk does not answer")
+
+    feed = await bench.watched("feed", 5)
+    page = await bench.page(runs=Stuck())
+    assert page.breach.value is not None and page.breach.value.slo == "feed"
+    await bench.told(feed, "slo-recovered", None, 0)
+    page = await bench.page(runs=Stuck())
+    assert page.breach.value is None and "run folder: OSError: its disk" in page.breach.fault
+    assert (await bench.page(runs=None)).breach.fault == ""
+    (bench.folder / "runs" / "r" / SLOS).mkdir()
+    assert (await bench.page()).breach.fault.startswith("run folder: ")
+
+
 async def test_what_is_away_is_said_and_the_rest_shows(bench: Bench) -> None:  # F8 F9 I25
     dsn = bench.platform.login("operator1").postgres_dsn
     from backends.postgres_store import PostgresStore
 
     nowhere = PostgresStore(dsn.replace(f":{bench.platform.postgres.port}/", ":1/"), 1.0)
     bench.write(f"runs/r/{QUALITY}", "quality_cycle", status="breach", errors=1, stale_warnings=0)
+    bench.write(f"runs/r/{SLOS}", "slo_breach", slo="feed", severity="critical")  # no stand-in for Postgres
     page = await bench.page(await bench.incident(), desk=nowhere)
     await nowhere.close()
     for part in (page.incident, page.acknowledgement, page.recovery, page.orders, page.breach):
@@ -256,6 +347,12 @@ async def test_the_command(bench: Bench, capsys: pytest.CaptureFixture[str]) -> 
     assert await asyncio.to_thread(run, [*words, "--run-id", "r", "--incident-id", "i-1"]) == 0
     lines = capsys.readouterr().out
     assert "Market data is late or gone" in lines and "unreadable: no gateway_url is set" in lines
+    # What the screen's marks say: a question is never done.
+    signs = {each["id"]: (each["done"], each["sign"]) for each in found["playbook"]["steps"]}
+    assert signs["own-it"] == (False, "needs") and signs["confirm"] == (True, "nothing")
+    assert signs["provider"] == (None, "nothing") and signs["wait-or-switch"] == (None, "unknown")
+    marks = [line.split("]")[0] + "]" for line in lines.splitlines() if line.startswith("[")]
+    assert marks[:3] == ["[open]", "[-]", "[done]"]  # at first everything is halted
 
 
 def test_every_shipped_playbook_is_sound() -> None:
@@ -265,8 +362,15 @@ def test_every_shipped_playbook_is_sound() -> None:
     for name in ("stream-outage", "fan-out-overload", "settlement-lag"):
         assert [step for step in found[name].steps if step.by_hand]
     # A check that says that all is well answers no question with a tick.
-    asked = [step for book in found.values() for step in book.steps if "?" in step.text and step.check]
-    assert len(asked) == 4 and {step.judged for step in asked} == {Judged.ASKS}
+    steps = [step for book in found.values() for step in book.steps if step.check]
+    looks = ("Look ", "Read ", "See ", "Find ", "Compare ", "Go through ", "Watch ", "Leave ")
+    asked = [step for step in steps if "?" in step.text or step.text.startswith(looks)]
+    assert len(asked) == 14 and {step.judged for step in asked} == {Judged.ASKS}
+    # What was read, or that Postgres answers, or that everything is halted, proves no step as a whole.
+    for check in (Check.CHANGES_SEEN, Check.OBJECTIVES_KEPT, Check.POSTGRES_ANSWERS, Check.GLOBAL_HALTED):
+        assert {step.judged for step in steps if step.check is check} == {Judged.ASKS}, check
+    released = [step for step in steps if "latch" in step.text]
+    assert [step.check for step in released] == [Check.NO_LATCH]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from cockpit.domain.states import State
 from cockpit.domain.switches import switches_of
 from cockpit.operations import modes
 from cockpit.operations.outcomes import Outcome, Word
-from cockpit.operations.resume import ResumePorts
+from cockpit.operations.resume import ResumePorts, Wish
 
 CATALOGUE = Catalogue.build(["execution"], ["BTC-USD"], [])
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -109,6 +109,41 @@ async def test_normal_is_reached_from_cancel_only_alone() -> None:
         made, tripped = ports(Breakers(readings(*held)))
         outcome = await modes.set_mode("BTC-USD", Mode.NORMAL, NOTES, "OPS-1", made, NOW)
         assert outcome.word == "refused" and says in outcome.message and not tripped
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "asked", "says"),
+    [
+        (Mode.HARD_HALT, (), (), "BTC-USD is in HARD_HALT. hard_halt:BTC-USD done."),
+        (Mode.SOFT_HALT, (), (), "BTC-USD is in SOFT_HALT. soft_halt:BTC-USD done."),
+        (Mode.SOFT_HALT, None, (), "BTC-USD is in SOFT_HALT or a stricter mode. soft_halt:BTC-USD done."),
+        (Mode.SOFT_HALT, ("hard_halt", "cancel_only"), ("done",), "BTC-USD is in SOFT_HALT. soft_halt"),
+        (Mode.CANCEL_ONLY, ("hard_halt", "soft_halt"), ("done", "done"), "BTC-USD is in CANCEL_ONLY. "),
+        (Mode.CANCEL_ONLY, ("hard_halt", "soft_halt"), ("refused",), "BTC-USD stays HARD_HALT. "),
+        (Mode.CANCEL_ONLY, ("hard_halt", "soft_halt"), ("done", "refused"), "BTC-USD stays SOFT_HALT. "),
+        (Mode.CANCEL_ONLY, ("hard_halt",), ("pending",), "cancel_only:BTC-USD done. hard_halt"),
+        (Mode.NORMAL, ("cancel_only",), ("done",), "BTC-USD is in NORMAL. cancel_only:BTC-USD released done"),
+        (Mode.NORMAL, ("cancel_only",), ("refused",), "cancel_only:BTC-USD released refused"),
+    ],
+)
+async def test_the_mode_that_came_of_it_is_said_first(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Mode,
+    held: tuple[str, ...] | None,
+    asked: tuple[Word, ...],
+    says: str,
+) -> None:  # I25
+    left = list(asked)
+
+    async def ask(wish: Wish, _ports: ResumePorts, _now: datetime) -> Outcome:
+        word = left.pop(0)
+        return Outcome(wish.breaker_id, word, f"{wish.breaker_id} released {word}.")
+
+    monkeypatch.setattr(modes, "ask", ask)
+    made, _ = ports(Breakers(StoreUnreachable("Redis", "gone") if held is None else readings(*held)))
+    outcome = await modes.set_mode("BTC-USD", wanted, NOTES, "OPS-1", made, NOW)
+    assert outcome.message.startswith(says) and not left
+    assert outcome.word == (asked[-1] if asked else "done")
 
 
 def test_the_warning_names_how_many_are_trapped() -> None:

@@ -18,6 +18,7 @@ from backends.paging_receivers import (
     alert_labels,
     harmless,
 )
+from cockpit.domain.paging import OPEN_AGAIN
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KEY = "0123456789abcdef0123456789abcdef"
@@ -52,6 +53,19 @@ def test_pagerduty_is_triggered_in_its_own_words(severity: str, word: str) -> No
     assert payload["summary"] == f"[{severity}] Feed is silent"
     assert payload["timestamp"] == "2026-03-01T11:56:00.000000Z"
     assert payload["custom_details"]["details"] == {"run": "r-1"}
+
+
+def test_a_lapsed_acknowledgement_reads_like_no_new_incident() -> None:
+    said = "acknowledgement of 0b0f5b4c by operator1 lapsed: Feed is silent"
+    lapsed = replace(PAGE, title=said, details={OPEN_AGAIN: True})
+    text = body(Slack(URL), lapsed)["text"]
+    assert isinstance(text, str) and text.startswith(f"P0 (SEV1) OPEN AGAIN: {said} · ")
+    assert "INCIDENT" in str(body(Slack(URL), PAGE)["text"])
+    assert "OPEN AGAIN" not in str(body(Slack(URL), replace(lapsed, event="resolve"))["text"])
+    event = body(PagerDuty(URL, KEY), lapsed)
+    payload = event["payload"]
+    assert isinstance(payload, dict) and payload["summary"] == f"[P0] {said}"
+    assert event["dedup_key"] == body(Webhook(URL), lapsed)["dedup_key"] == PAGE.key
 
 
 @pytest.mark.parametrize("event", ["acknowledge", "resolve"])

@@ -21,6 +21,7 @@ from cockpit.domain.playbooks import Act, Fits, Phase, Playbook, Step
 from cockpit.domain.recovery import Condition, Linked, Need
 from cockpit.domain.triage import FirstMinutes
 from cockpit.domain.triage_facts import (
+    POSTGRES,
     Acknowledgement,
     Breach,
     Change,
@@ -54,7 +55,7 @@ def acked(seconds: float = 30, severity: str = "P1", **changes: object) -> Incid
 
 
 def reconciled(kind: str, status: str = "clean", seconds: float = 20, **changes: object) -> Reconciled:
-    made = Reconciled(kind, "BTC-USD", status, ago(seconds), 0, (), 100, 100, "database")
+    made = Reconciled(kind, "BTC-USD", status, ago(seconds), 0, (), 100, 100, POSTGRES)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -72,7 +73,7 @@ def minutes(about: IncidentRow | None = None, **changes: object) -> FirstMinutes
         Part(Halt(None, None, True, "ok", 0.4, 0), NOW), Part(Halts(), NOW), Part(),
         Part(Acknowledgement(one.status, *owned), NOW),
         runs("order"), runs("position"), runs("ledger"),
-        Part(Quality("clean", 0, 0, ago(40), "database"), ago(40)),
+        Part(Quality("clean", 0, 0, ago(40), POSTGRES), ago(40)),
         Part((Change(ago(90), "gateway 2.1 deployed", "ci", "audit_logs/a.jsonl"),), ago(90)),
         Part((), NOW), Part(fault="no [runs] results is set"),
     )  # fmt: skip
@@ -93,7 +94,7 @@ def ill(incident: IncidentRow | None = None) -> FirstMinutes:
         ),
         positions=runs("position", reconciled("position", "unknown")),
         ledger=Part(),
-        quality=Part(Quality("breach", 3, 1, ago(900), "database"), ago(900)),
+        quality=Part(Quality("breach", 3, 1, ago(900), POSTGRES), ago(900)),
         recovery=Part(
             (
                 Condition(linked, Need.BARS, False, "BTC-USD has 12 of 30"),

@@ -178,6 +178,9 @@ async def test_what_goes_away_is_unreadable_and_the_rest_flows_on(halls: Desk, a
     async with cockpit(halls.platform, real_bounds=True) as screen:
         await open_page(screen)
         await screen.shows("gateway  ✓")
+        await screen.until(lambda: "ack      ✗" in whole(screen))
+        book = page(screen).playbook
+        assert book is not None and book.playbook_id == "order-execution"
         halls.venue.healthy = False
         await screen.shows("NOT HEALTHY: degraded")
         pid = halls.platform.postgres.pid
@@ -188,6 +191,7 @@ async def test_what_goes_away_is_unreadable_and_the_rest_flows_on(halls: Desk, a
         try:
             await screen.shows("UNREADABLE")
             await screen.until(lambda: "ack      ?" in whole(screen) or "STALE: all of it" in screen.top())
+            assert page(screen).playbook == book
         finally:
             for each in found:
                 os.kill(each, signal.SIGCONT)

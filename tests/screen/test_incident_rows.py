@@ -10,12 +10,12 @@ import pytest
 
 from cockpit.domain.desk import IncidentRow
 from cockpit.domain.incident_story import IncidentList
-from cockpit.domain.incidents import Change
+from cockpit.domain.incidents import Change, Classification
 from cockpit.domain.paging import PageRow, Paging
 from cockpit.domain.playbook_checks import Check
 from cockpit.domain.playbooks import Act, Judged
 from cockpit.domain.reasons import Reason
-from cockpit.domain.triage_facts import Halt, Part
+from cockpit.domain.triage_facts import POSTGRES, Breach, Halt, Part, Quality
 from tests.screen.incident_pages import (
     BOOK,
     ID,
@@ -248,6 +248,10 @@ def test_what_a_form_still_needs() -> None:
     assert "choose one" in (fault(Change.ASSIGN) or "")
     assert fault(Change.ASSIGN, picked="admin1") is None
     assert fault(Change.ASSIGN, picked="admin1", notes="a\x07b") is not None
+    assert "choose one" in (fault(Change.CLASSIFY) or "")
+    assert fault(Change.CLASSIFY, picked="data_quality") == "it is classified as data_quality already"
+    assert "20 are needed" in (fault(Change.CLASSIFY, picked="other", notes="x") or "")
+    assert fault(Change.CLASSIFY, picked="other", notes=NOTES) is None
     assert "until: write" in (fault(Change.SNOOZE) or "")
     assert fault(Change.SNOOZE, text="25 h") == "nothing is snoozed for more than 24 h"
     assert fault(Change.SNOOZE, text="2 h") is None
@@ -266,12 +270,38 @@ def test_it_is_given_to_those_who_may_handle_incidents() -> None:
     assert found == [board().login, "admin1", "operator2"]
 
 
+def test_each_class_says_what_a_resume_would_wait_for() -> None:
+    options = FORMS[Change.CLASSIFY].options(board(), row())
+    assert [each.key for each in options] == list(Classification)
+    assert {each.key: each.words for each in options} == {
+        "data_quality": "IS NOW · resume waits for 30 daily bars of each symbol and a clean data-quality"
+        " cycle since",
+        "reconciliation": "resume waits for 2 clean reconciliations in a row since",
+        "broker/connectivity": "resume waits for gateway healthy, its feed fresh and a clean reconciliation"
+        " since",
+        "security": "resume waits for no proof",
+        "other": "resume waits for no proof",
+    }
+    told = FORMS[Change.CLASSIFY].told
+    assert told(row(), "").startswith("Now data_quality: resume waits for 30 daily") and "As" not in told(
+        row(), ""
+    )
+    assert told(row(), "data_quality") == told(row(), "")
+    assert "As other: resume waits for no proof. Taken away: 30 daily bars" in told(row(), "other")
+    assert "only a safety-admin may" in told(row(), "other")
+    assert "Taken away" not in told(row(classification="other"), "reconciliation")
+    assert told(row(source="trip"), "other") == (
+        "Now data_quality: holds up no resume. As other: holds up no resume."
+    )
+
+
 def test_what_is_asked_for() -> None:
     seen = listed(row())
     wish = change_wish(FORMS[Change.ACKNOWLEDGE], ChangeDraft(notes=f" {NOTES}  "), row(), seen, NOW)
     assert (wish.request, wish.incident_id, wish.notes, wish.breaker_id) == (None, ID, NOTES, EXECUTION)
     for change, draft, target in (
         (Change.ASSIGN, ChangeDraft("admin2"), '"owner": "admin2"'),
+        (Change.CLASSIFY, ChangeDraft("security"), '"classification": "security"'),
         (Change.ESCALATE, ChangeDraft("P0"), '"severity": "P0"'),
         (Change.SNOOZE, ChangeDraft(text="1 h"), '"until": "2026-11-21T04:16:00'),
         (Change.MERGE, ChangeDraft("other"), '"into": "other"'),
@@ -380,13 +410,18 @@ def test_steps_tick_themselves_and_say_what_enter_does() -> None:
     text = shown(ill())
     assert "PLAYBOOK Market data is late" in text and "p: 1 more" in text
     assert "    ✗ Do own-it. [enter: acknowledge] (due 03:30:00)" in text
-    assert "    · Do evidence. `cockpit incident bundle ID` makes it" in text
-    assert "    ✓ Do stop. [enter: trip] (kill switch until 04:12)" in text
+    words = " ".join(text.split())
+    assert f"· Do evidence. (`cockpit incident bundle {ID}` makes it.)" in words
+    assert "    ✓ Do stop. [enter: trip] (component:execution halted)" in text
     assert "    · Do by-hand. (The feed is switched at the gateway.)" in text
     assert "✓ Do own-it." in shown(ill(acked()))
     assert "? Do stop. [enter: trip] (no answer in 3 s)" in shown(unread())
     turned = page_entries(board(), page(), OTHER, 79)
     assert "Anything else · p: 1 more · chosen by hand" in said([each.line for each in turned])
+    kept = page_entries(board(), page(unread()), BOOK, 119)
+    assert "Market data is late · p: 1 more · the incident could not be read" in said(
+        [each.line for each in kept]
+    )
 
 
 def test_enter_runs_the_step_whichever_of_its_lines_the_cursor_is_on() -> None:
@@ -449,8 +484,44 @@ def test_the_tail_of_a_run_folder_counts_bad_lines() -> None:
 def test_enter_shows_all_of_a_line() -> None:
     entries = {each.key: each for each in page_entries(board(), page(ill()), BOOK, 79)}
     assert "o-1, o-2" in said(more_lines(entries["recon-order"], 79))
+    assert f"`cockpit incident bundle {ID}`" in said(more_lines(entries["step-evidence"], 200))
     assert "audit entry 41" in said(more_lines(entries["event-1"], 79))
     assert more_lines(entries["pages"], 79) == [entries["pages"].line]
+
+
+def test_enter_shows_all_that_the_gateway_says() -> None:
+    detail = f"degraded; {'x' * 300} 3 mismatches in a row"
+    found = minutes(
+        halt=Part(Halt(f"kill switch {'y' * 200} by admin1", "04:12", False, detail, 0.4, 0), NOW)
+    )
+    entries = {each.key: each for each in page_entries(board(), page(found), BOOK, 79)}
+    assert "3 mismatches" not in text_of(entries["halt"].line)
+    whole = said(more_lines(entries["halt"], 79))
+    assert "3 mismatches in a row, feed 0.4 s old" in " ".join(whole.split())
+    assert "by admin1 until 04:12" in " ".join(whole.split())
+
+
+def test_what_only_a_file_says_is_no_tick() -> None:  # I25
+    """A recovery, a clean cycle and clean runs, by the word of whoever may write the file."""
+    claim = Breach("data-feed", "critical", "97 against 99.9", True, "run-1/ops")
+    marks = {
+        "breach": minutes(breach=Part(claim, ago(130))),
+        "quality": minutes(quality=Part(Quality("clean", 0, 0, ago(40), "run-1/q"), ago(40))),
+        "recon": minutes(orders=runs("order", reconciled("order", source="run-1/o"))),
+        "recon-order": minutes(
+            orders=runs("order", reconciled("order", source="run-1/o")),
+            ledger=runs("ledger", reconciled("ledger", "mismatch", mismatches=1)),
+        ),
+    }
+    for key, found in marks.items():
+        entries = {each.key: each for each in page_entries(board(), page(found), BOOK, 119)}
+        line = text_of(entries[key].line)
+        assert line[10] == "?", line
+        assert "said to have recovered" in line or "only run-1/" in line
+    measured = replace(claim, source=POSTGRES)
+    assert "✓ data-feed recovered" in shown(minutes(breach=Part(measured, ago(130))))
+    ended = replace(measured, ended=True)
+    assert "? data-feed incident ended, no recovery measured" in shown(minutes(breach=Part(ended, ago(130))))
 
 
 def test_recovery_says_why_there_is_none() -> None:

@@ -11,7 +11,9 @@ from textual.widgets import Input
 from cockpit.authority.service import Authority, running_authority
 from cockpit.domain.breakers import BreakerId
 from cockpit.domain.desk import IncidentRow
+from cockpit.domain.incidents import Classification
 from cockpit.domain.states import State
+from cockpit.screens.first_minutes import FirstMinutesPage
 from cockpit.screens.incidents import IncidentPanel
 from tests.authority.conftest import desk
 from tests.authority.desk import Desk, until
@@ -23,6 +25,7 @@ from widgets.acknowledge_dialog import AcknowledgeDialog
 from widgets.dialog import Dialog
 from widgets.incident_dialogs import ChangeDialog
 from widgets.new_incident_dialog import NewIncidentDialog
+from widgets.option_list import OptionList
 
 __all__ = ["desk"]
 _CHANGES = ("incident.new", "incident.acknowledge", "incident.note", "incident.resolve")
@@ -174,6 +177,52 @@ async def test_an_incident_from_its_opening_to_its_end(desk: Desk, authority: Au
     assert (row["status"], row["severity"], row["opened_by"]) == ("resolved", "P0", "operator1")
     assert [kind for kind, _, _ in await story(desk.platform, late)] == ["acknowledged"]
     assert row["root_cause"] == "the venue's feed had no heartbeat; it has one again"
+
+
+async def test_what_it_is_is_said_on_its_page_and_in_the_list(desk: Desk, authority: Authority) -> None:
+    """The row, the page and the playbook follow; what is still to be proved is not renamed away."""
+    key = await write(desk.platform, "a strange night", "P2", 5, breaker_id="instrument:BTC-USD")
+    async with cockpit(desk.platform) as screen:
+        await screen.shows("TRADING")
+        await screen.press("3")
+        await screen.shows("a strange night")
+        await screen.press("enter")
+        await screen.until(
+            lambda: (
+                isinstance(screen.app.screen, FirstMinutesPage)
+                and screen.app.screen.playbook is not None
+                and screen.app.screen.playbook.playbook_id != "order-execution"
+            )
+        )
+        page = screen.app.screen
+        assert isinstance(page, FirstMinutesPage)
+        await screen.press("c")
+        dialog = await stands(screen, ChangeDialog)
+        lines = screen.top().splitlines()
+        for number, word in enumerate(Classification, 1):
+            (line,) = [each for each in lines if f"{number}   {word}" in each]  # none is chosen
+            assert ("IS NOW" in line) is (word == "other")
+        assert "choose one" in screen.top()
+        await screen.press("5", "ctrl+s")
+        assert "not yet: it is classified as other already" in screen.top()
+        dialog.query_one(OptionList).focus()
+        await screen.press("3")
+        said = " ".join(screen.top().split())
+        assert "As broker/connectivity: resume waits for gateway healthy" in said
+        dialog.set_focus(dialog.query_one("#notes"))
+        await screen.type("the venue drops every second session")
+        await screen.press("ctrl+s")
+        await screen.until(
+            lambda: page.playbook is not None and page.playbook.playbook_id == "order-execution"
+        )
+        assert page.row is not None and page.row.classification == "broker/connectivity"
+        await screen.press("escape")
+        await screen.until(lambda: "broker" in screen.top() and panel(screen).incident_id == key)
+        await change(screen, "c", "5", notes="it was nothing of the kind after all")
+        await screen.until(
+            lambda: "recovery conditions that would be lost do not hold" in " ".join(screen.top().split())
+        )
+    assert [kind for kind, _, _ in await story(desk.platform, key)] == ["classified"]
 
 
 async def test_the_target_is_what_was_under_the_cursor_and_two_presses_stack_nothing(

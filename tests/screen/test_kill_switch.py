@@ -47,9 +47,10 @@ from widgets.event_rows import audit_line
 from widgets.header import header
 from widgets.kill_dialogs import KillDialog, KillView, ReviewDialog, UnfinishedDialog
 from widgets.kill_modes import freed_by, refusing_lines
-from widgets.kill_words import report_lines, row_lines
+from widgets.kill_words import report_lines, row_lines, row_title, status_words, view_title
 from widgets.left_behind import left_behind
 from widgets.line import text_of, width
+from widgets.line_view import LineView
 from widgets.mode_dialog import ModeDialog
 from widgets.outcome_words import by_keys
 from widgets.switch_dialogs import CancelAllDialog
@@ -106,11 +107,13 @@ async def test_keys_in_one_burst_go_where_they_were_typed(platform: Platform) ->
         await screen.until(lambda: (mode.typed("ticket"), mode.typed("notes")) == ("OPS-77", WHY))
 
 
-async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> None:
+async def test_from_the_key_to_flat_and_through_its_review(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Typed, run, proved FLAT, reviewed by one safety-admin, approved by another."""
     await ground.load()
     async with cockpit(ground.platform, "admin1") as screen:
-        await screen.shows("safety-admin", "● ALL TRADING")
+        await screen.shows("safety-admin", "● ALL TRADING", " [ctrl+k] KILL [t] trip ")
         await screen.press("ctrl+k")
         await screen.until(lambda: isinstance(screen.app.screen, KillDialog) and screen.app.screen.ready)
         assert focus(screen) == "cancel"
@@ -126,10 +129,19 @@ async def test_from_the_key_to_flat_and_through_its_review(ground: Ground) -> No
         await screen.press("escape")
         assert "NOTHING HALTED. esc again leaves" in screen.top()
         await screen.press("escape")
+        told, tell = [], screen.app.tell
+
+        def telling(text: str, style: str = "", until_next_key: bool = False) -> None:
+            told.append(text)
+            tell(text, style, until_next_key)
+
+        monkeypatch.setattr(screen.app, "tell", telling)
         await begin(screen)
         for shows in (screen.shows, screen.shows_wide):
             await shows("✓ 1 trip global", "✓ 2 gateways enforce it", "FLAT: no open order and no position")
-        await screen.shows("r writes its review")
+        assert "kill switch: FLAT, proved" in told  # before its last reports were sent
+        assert "tripping global" not in screen.text()
+        await screen.shows("KILL SWITCH: FLAT", "r writes its review")
         assert screen.top().count("no open order and no position") == 1
         assert not ground.plant.venue.resting
         await screen.shows("KILL REVIEW", "KILL SWITCH of")
@@ -205,6 +217,7 @@ async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Groun
     await running.aclose()  # type: ignore[attr-defined]
     async with cockpit(ground.platform, "operator1") as looks_on:
         await looks_on.shows("KILL UNFINISHED", "KILL SWITCH UNFINISHED: begun")
+        assert "[ctrl+k]" not in looks_on.text()
         await looks_on.press("ctrl+k")
         await looks_on.shows("kill switch: operator1 (operator-act) lacks KILL_SWITCH on global")
         await denied(ground.platform, "operator1")
@@ -217,6 +230,12 @@ async def test_what_another_cockpit_left_is_shown_and_gone_on_with(ground: Groun
         for shows in (screen.shows, screen.shows_wide):
             await shows("✓ 1 trip global", NOTES, "NOT FLAT as far as was reported")
         assert focus(screen) == "cancel"
+        dialog, shown = screen.app.screen, screen.app.board
+        assert isinstance(dialog, UnfinishedDialog) and shown.desk is not None
+        ended = KillStepRow("verify", "flat", {"line": "none"}, "admin1", NOW)  # while the dialog is open
+        rows = tuple(replace(row, steps=(*row.steps, ended)) for row in shown.desk.kills)
+        dialog.follow(replace(shown, desk=replace(shown.desk, kills=rows)))
+        assert text_of(dialog.query_one("#title", LineView).lines[0]) == "KILL SWITCH: REVIEW DUE"
         await screen.press("up", "up", "enter")
         await screen.until(lambda: isinstance(screen.app.screen, KillView))
         await screen.shows("FLAT: no open order and no position")
@@ -301,6 +320,22 @@ def test_a_kill_switch_stands_in_banner_and_header_until_its_review(cells: int) 
     running = replace(some_board(), kill=KillProgress(report(unproved=("trip",)), True))
     assert "KILL RUNNING" in text_of(header(running, cells))
     assert "KILL SWITCH runs in this cockpit" in text_of(left_behind(running, (), ())[0])
+
+
+def test_titles_and_status_say_what_the_report_says() -> None:  # I15, I25
+    shown = replace(some_board(), desk=replace(some_desk(), monotonic=100.2))
+    assert row_title(shown, kill_row(("trip", "done"))) == "KILL SWITCH: UNFINISHED"
+    assert row_title(shown, kill_row(("verify", "flat"))) == "KILL SWITCH: REVIEW DUE"
+    assert row_title(shown, None) == "KILL SWITCH: REVIEWED"
+    lacking = report(unproved=("not acknowledged by plant",))
+    said = {(lacking, True): "RUNNING", (lacking, False): "NOT FLAT"}
+    said |= {(report(), running): "FLAT" for running in (True, False)}
+    for (found, running), word in said.items():
+        assert view_title(replace(shown, kill=KillProgress(found, running))) == f"KILL SWITCH: {word}"
+    assert view_title(shown) == "KILL SWITCH"
+    assert status_words(report()) == ("kill switch: FLAT, proved", "good")
+    left = report(Residual("BTC-USD", Decimal("0.1"), "closed market"))
+    assert status_words(left) == ("kill switch: 1 left at the venue", "bad")
 
 
 def test_what_was_reported_flat_is_told_as_a_report() -> None:  # I15, I25

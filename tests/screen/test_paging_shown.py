@@ -26,6 +26,7 @@ from widgets.board import Board
 from widgets.header import header
 from widgets.line import text_of
 from widgets.page_words import delivered_words
+from widgets.trip_checks import Check, checks_lines
 from widgets.views import VerificationView
 
 __all__ = ["desk"]
@@ -109,6 +110,11 @@ def got(*waiting: str) -> TripPage:
     return page(receivers=("webhook",), waiting=waiting, delivered_at=NOW)
 
 
+def older(made: TripPage) -> TripPage:
+    """Of a trip that was told in an incident which had its page before."""
+    return replace(made, joined=True, older=True)
+
+
 def row(**fields: object) -> PageRow:
     made = PageRow("i", "trigger", "P1", "feed is silent", "webhook", 3, NOW, NOW, "503", False)
     return replace(made, **fields)  # type: ignore[arg-type]
@@ -131,6 +137,13 @@ OFF = Paging(1.0, True, (), 4, 0)
         (LIVES, (), None, "no incident of this trip yet"),
         (LIVES, (page(unsent="below the minimum severity"),), None, "nobody is paged: below"),
         (OFF, (page(),), None, "paging is off"),
+        (LIVES, (replace(got(), joined=True),), True, "in incident i, whose page was delivered to webhook"),
+        (LIVES, (older(got()),), None, "no page of its own: told in incident i, paged at 03:16"),
+        (DEAD, (older(got()),), None, "paged at 03:16"),
+        (OFF, (older(page()),), None, "told in incident i, for which nobody was paged"),
+        (LIVES, (older(page(queued=False)),), None, "told in incident i, for which nobody was paged"),
+        (LIVES, (older(page(unsent="below the minimum")),), None, "nobody was paged: below the minimum"),
+        (LIVES, (older(page(attempts=4, last_error="503")),), None, "reached nobody yet, last error: 503"),
         (DEAD, (page(),), False, "pager silent for 1 min"),
         (NEVER, (page(),), None, "no pager has ever run here"),
         (None, (page(),), None, "no pager has ever run here"),
@@ -143,6 +156,12 @@ def test_only_a_recorded_delivery_is_ticked(
     assert found[0] is ok
     assert words in found[1]
     assert delivered_words(board(state, *pages), "another")[0] is not True
+
+
+def test_a_page_from_before_the_trip_is_no_tick_and_leaves_nothing_to_wait_for() -> None:  # I25
+    check = checks_lines((Check("page delivered", *delivered_words(board(LIVES, older(got())), "e")),), 80)
+    (line,) = map(text_of, check)
+    assert line.startswith(" ○ page delivered") and "waiting" not in line and "was delivered" not in line
 
 
 def test_what_postgres_said_long_ago_is_no_delivery() -> None:  # I25

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from time import thread_time
+from time import monotonic, thread_time
 
 import pytest
 from rich.cells import cell_len
@@ -21,7 +22,7 @@ from cockpit.screens.reconciliation import ReconciliationPanel
 from cockpit.switching import Switching
 from tests.authority.conftest import desk
 from tests.authority.desk import BTC, Desk
-from tests.screen.conftest import SLOW, Cockpit, cockpit
+from tests.screen.conftest import PATIENCE_S, SLOW, Cockpit, cockpit
 from tests.screen.records import denied
 from tests.screen.test_rows import NOW
 from tests.screen.test_rows import board as some_board
@@ -324,6 +325,20 @@ def test_a_breach_stays_one_however_old() -> None:
     broken = line(Verdict.UNKNOWN, consecutive=3)
     assert broken.state(NOW + timedelta(days=1)) is LineState.BREACHED
     assert state_words(broken, NOW, True) == "■ BREACHED"
+
+
+async def test_its_connection_is_open_before_somebody_comes(platform: Platform) -> None:
+    async with cockpit(platform) as screen, platform.connection() as owner:
+        deadline = monotonic() + PATIENCE_S
+        while not await owner.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'cockpit reconciliation'"
+        ):
+            assert monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert screen.app.board.recon is None, "nobody looks at it yet"
+        await screen.press("4")
+        await screen.until(lambda: screen.app.board.recon is not None)
 
 
 async def test_three_hundred_lines_and_a_thousand_symbols_cost_a_frame(platform: Platform) -> None:

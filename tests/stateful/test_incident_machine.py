@@ -29,6 +29,7 @@ from tests.trading_platform import Template
 
 EXPIRY_S: Final = 600
 PEOPLE: Final = ("operator1", "operator2", "admin1", "admin2", "admin1b", "monitor1")
+CLASSES: Final = ("other", "reconciliation", "security")
 VERBS: Final = ("note", "assign", "snooze", "link", "told", "action")
 BREAKERS: Final = ("global", "instrument:BTC-USD", "withdrawals")
 DONE: Counter[str] = Counter()
@@ -59,6 +60,11 @@ class Known:
     @property
     def holds_up(self) -> bool:
         return self.severity in ("P0", "P1") and self.status == "open" and self.source != "override"
+
+    @property
+    def demands(self) -> bool:
+        """Whether recovery conditions are to be met, which nothing meets here: nobody reconciles."""
+        return self.classification == "reconciliation" and self.source != "override"
 
 
 @dataclass
@@ -126,7 +132,7 @@ class IncidentMachine(RuleBasedStateMachine):
             self.world.runner.close()
 
     @rule(
-        what=st.sampled_from("open acknowledge resolve escalate merge merge add add pass".split()),
+        what=st.sampled_from("open acknowledge resolve escalate classify merge merge add add pass".split()),
         pick=picks,
         other=picks,
         login=people,
@@ -147,6 +153,8 @@ class IncidentMachine(RuleBasedStateMachine):
                 self.resolve(pick, login, point)
             case "escalate":
                 self.escalate(pick, login, severity, point)
+            case "classify":
+                self.classify(pick, login, CLASSES[detail % len(CLASSES)], point)
             case "merge":
                 self.merge(pick, other, login, point)
             case "add":
@@ -197,6 +205,8 @@ class IncidentMachine(RuleBasedStateMachine):
             asked.why = "wrong-state"
         elif self._own_override(now, login):
             asked.why = "self-approval"
+        elif now.demands:
+            asked.why = "recovery-conditions"
         else:
             asked.after = {incident: now.and_then("resolved", "resolve", status="resolved")}
         self.do(self._decided(asked, point))
@@ -210,6 +220,19 @@ class IncidentMachine(RuleBasedStateMachine):
             asked.why = "wrong-state"
         else:
             asked.after = {incident: now.and_then("escalated", "trigger", status="open", severity=severity)}
+        self.do(self._decided(asked, point))
+
+    def classify(self, pick: int, login: str, wanted: str, point: str | None) -> None:
+        incident, now = self._pick(pick)
+        asked = Asked(Kind.INCIDENT, "classify", login, incident, {"classification": wanted}, None)
+        if login == "monitor1":
+            asked.why = "denied"
+        elif now.status not in ("open", "acknowledged") or wanted == now.classification:
+            asked.why = "wrong-state"
+        elif now.demands and not login.startswith("admin"):
+            asked.why = "recovery-conditions"
+        else:
+            asked.after = {incident: now.and_then("classified", classification=wanted)}
         self.do(self._decided(asked, point))
 
     def merge(self, pick: int, other: int, login: str, point: str | None) -> None:
@@ -407,6 +430,8 @@ TOUR: Final = (
     ("pass", 0, 0, "operator1", "P1", 0, None),  # F23
     ("open", 0, 0, "operator2", "P1", 1, None),
     ("merge", MORE, THIRD, "admin1", "P1", 0, None),  # reconciliation into something else
+    ("classify", MORE, 0, "operator1", "P1", 0, None),  # I25
+    ("classify", MORE, 0, "admin2", "P1", 2, faults.INCIDENT_CHANGED),
     *(("add", THIRD, 0, "operator1", "P1", detail, None) for detail in range(len(VERBS))),
 )
 
@@ -420,7 +445,8 @@ def toured(machine: IncidentMachine) -> None:
             machine.the_tables_are_the_model()
     finally:
         machine.teardown()
-    for wanted in ("ack done", "resolve done", "escalate done", "merge done", "merge refused", "expired"):
+    told = "ack done, resolve done, escalate done, classify done, classify refused, merge done, merge refused"
+    for wanted in (*told.split(", "), "expired"):
         assert DONE[wanted], DONE
     assert all(DONE[f"died {point}"] for point in faults.INCIDENT_POINTS), DONE
 

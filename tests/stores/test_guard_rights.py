@@ -177,6 +177,20 @@ async def test_nothing_worse_hides_in_an_open_incident(platform: Platform) -> No
             assert await owner.fetchval("SELECT count(*) FROM outbox") == count
 
 
+async def test_what_was_classified_anew_takes_no_further_firing(platform: Platform) -> None:
+    """Its recovery conditions are no longer those of the rule."""
+    fire = FIRE.replace("'other'", "'data_quality'")
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        await psql.execute("SELECT guard_take('me')")
+        for _ in range(2):
+            assert await psql.fetchval(fire.format(term=1, firing=uuid4()))
+        await owner.execute("UPDATE incidents SET classification = 'security'")
+        for _ in range(2):
+            assert await psql.fetchval(fire.format(term=1, firing=uuid4()))
+        found = await owner.fetch("SELECT classification FROM incidents ORDER BY opened_at")
+    assert [row["classification"] for row in found] == ["security", "data_quality"]
+
+
 async def test_asking_for_a_lease_that_runs_holds_nobody_up(platform: Platform) -> None:  # F25
     """An open transaction that asked for it, and got nothing, keeps no lock on the row."""
     async with platform.connection("automation1") as guard, platform.connection("automation1") as other:
@@ -196,3 +210,16 @@ async def test_invented_rules_drown_nobody(platform: Platform) -> None:
         assert await owner.fetchval("SELECT count(*) FROM guard_firings") == 40
         assert await owner.fetchval("SELECT count(*) FROM incidents WHERE source = 'guard'") == 30
         assert await owner.fetchval("SELECT count(*) FROM outbox") == 30
+
+
+async def test_many_lesser_firings_hide_no_graver_one(platform: Platform) -> None:
+    """Each breaker that a rule halts has its own incident, since recovery is judged by breaker."""
+    async with platform.connection("automation1") as psql, platform.connection() as owner:
+        term = await psql.fetchval("SELECT guard_take('me')")
+        for number in range(31):
+            fire = FIRE.format(term=term, firing=uuid4()).replace("'P0'", "'P2'")
+            assert await psql.fetchval(fire.replace("some-breaker", f"instrument:S{number}-USD"))
+        assert await owner.fetchval("SELECT count(DISTINCT breaker_id) FROM incidents") == 30
+        assert await psql.fetchval(FIRE.format(term=term, firing=uuid4()).replace("some-rule", "grave"))
+        assert await owner.fetchval("SELECT count(*) FROM incidents WHERE severity = 'P0'") == 1
+        assert await owner.fetchval("SELECT count(*) FROM outbox WHERE severity = 'P0'") == 1
