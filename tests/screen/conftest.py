@@ -124,12 +124,13 @@ class Cockpit:
         return "\n".join(lines)
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
-        """Wait for a condition; the screen's text is in the failure."""
+        """Wait for a condition, and until what came with it is laid out; the screen's text is in the failure."""
         deadline = time.monotonic() + timeout_s
         while not holds():
             if time.monotonic() > deadline:
                 raise AssertionError(f"not in {timeout_s:g} s:\n{self.text()}")
             await asyncio.sleep(0.02)
+        await self.settled()
 
     async def becomes(self, name: BreakerId, state: State) -> None:
         """Wait until this screen reads the breaker so, by the authority's document: a counter alone is OPEN
