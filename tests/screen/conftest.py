@@ -124,7 +124,7 @@ class Cockpit:
         return "\n".join(lines)
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
-        """Wait for a condition, and until what came with it is laid out; the screen's text is in the failure."""
+        """Wait for a condition and the layout that comes of it; the screen's text is in the failure."""
         deadline = time.monotonic() + timeout_s
         while not holds():
             if time.monotonic() > deadline:
