@@ -193,6 +193,8 @@ BEGIN
                                 'incident:' || known), known, 'trigger', p_severity, p_title, jsonb_build_object(
                     'rule', p_rule, 'aim', p_aim, 'breaker_id', p_breaker_id, 'subject', p_subject, 'value', p_value,
                     'threshold', p_threshold, 'samples', p_samples, 'firing_id', p_firing_id);
+                INSERT INTO public.incident_events (incident_id, kind, actor, notes, details)
+                VALUES (known, 'escalated', session_user, '', jsonb_build_object('severity', p_severity, 'before', before));
             END IF;
         END IF;
         IF known IS NULL THEN

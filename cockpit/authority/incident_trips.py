@@ -13,6 +13,7 @@ trip opens an incident of its own, so that none is lost.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -46,13 +47,18 @@ UPDATE incidents SET severity = $2, status = $3, alarm_at = clock_timestamp(), s
  WHERE incident_id = $1
 """
 
-# By its firing's own key, or as what waits to be acknowledged about this breaker: that takes further firings.
+# By its firing's own key, or as what waits to be acknowledged about this breaker for the same rule: there
+# further firings are told. What another rule has found may demand less of a recovery.
 _GUARDS: Final = """
-SELECT incident_id FROM incidents
+SELECT incident_id FROM incidents i
  WHERE source = 'guard' AND breaker_id = $2 AND opened_by = $3 AND status IN ('open', 'acknowledged')
-   AND (status = 'open' OR dedup_key LIKE 'guard:%:' || $1)
+   AND (dedup_key LIKE 'guard:%:' || $1
+        OR (status = 'open' AND $4 = (SELECT details ->> 'rule' FROM incident_events e
+                                       WHERE e.incident_id = i.incident_id AND kind = 'fired'
+                                       ORDER BY event_id LIMIT 1)))
  ORDER BY dedup_key LIKE 'guard:%:' || $1 DESC, severity, opened_at DESC LIMIT 1
 """
+_RULE: Final = re.compile(r"Rule ([a-z][a-z0-9-]{0,62})(?: of |: )")
 _LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('firing:' || $1, 0))"
 _TRIES: Final = 40
 _TRY_S: Final = 0.01
@@ -72,7 +78,9 @@ async def join_guards(
     """Tell a rule's trip, which the audit entry `seq` records, in the guard's own incident; False where there
     is none yet, and the trip opens one. The incident's row is not held: nobody waits for a guard's there."""
     await _lock_firing(connection, means, event_id)
-    known = await connection.fetchval(_GUARDS, event_id, breaker_id, login)
+    named = _RULE.match(notes)
+    rule = named[1] if named else ""
+    known = await connection.fetchval(_GUARDS, event_id, breaker_id, login, rule)
     if known is None:
         return False
     await add_event(connection, known, "tripped", login, notes, {"breaker_id": breaker_id, **details}, seq)

@@ -79,11 +79,13 @@ def merge_fault(row: IncidentRow, into: IncidentRow, now: datetime, window: time
 
 def _lost_conditions(row: IncidentRow, into: IncidentRow) -> str | None:
     """What recovery demands is demanded since the opening of what is left: of the same branch, and no
-    earlier."""
+    earlier. Nothing is demanded of a person's own trip and of an override."""
     branch = BRANCH.get(row.classification)
-    if branch is None:
+    if branch is None or row.source in NO_OBSTACLE:
         return None
     lost = f"its recovery conditions ({row.classification}) would be lost"
+    if into.source in NO_OBSTACLE:
+        return f"{lost}: of the other one, a person's own {into.source}, recovery demands nothing"
     if BRANCH.get(into.classification) is not branch:
         return f"{lost}: the other one is {into.classification}"
     if into.opened_at < row.opened_at:

@@ -85,6 +85,8 @@ def parse_matcher(text: str) -> Matcher:
     if len(value) > _MOST_VALUE or clean(value, _MOST_VALUE) != value:
         raise BadSilence(f"matcher {name}: its value is over {_MOST_VALUE} characters, or not plain text")
     if sign.regex:
+        if "[[" in value or "[:" in value:  # a class of its own to RE2, a set of characters to us
+            raise BadSilence(f"matcher {name}: its value holds [[ or [:, which is read differently by others")
         try:
             re.compile(value)
         except (re.error, RecursionError, OverflowError) as error:

@@ -49,8 +49,11 @@ async def fire(desk: Desk, guard: Guard, event_id: str, rule: str = "ledger-inva
     assert await store.fire(term, record_of(Deed(event_id, firing, phase=Phase.DONE)))
 
 
-async def halt(desk: Desk, event_id: str, reason: str = "data-integrity") -> None:
-    await trip(desk, EXECUTION, GUARD, None, reason, event_id)
+async def halt(
+    desk: Desk, event_id: str, reason: str = "data-integrity", rule: str = "ledger-invariant"
+) -> None:
+    notes = f"Rule {rule}: what it found. 1, threshold 0"
+    await trip(desk, EXECUTION, GUARD, None, reason, event_id, notes)
 
 
 async def incidents(desk: Desk) -> list[Any]:
@@ -66,7 +69,7 @@ async def incidents(desk: Desk) -> list[Any]:
 
 
 ORDERS = {
-    "trip-first": (["opened", "fired"], ["trigger P2", "trigger P0"]),
+    "trip-first": (["opened", "escalated", "fired"], ["trigger P2", "trigger P0"]),
     "firing-first": (["fired", "tripped"], ["trigger P0"]),
 }
 
@@ -91,16 +94,32 @@ async def test_a_rule_that_pages_nobody_else_is_one_incident_of_its_class(
     desk: Desk, authority: Authority, guard: Guard
 ) -> None:
     event_id = str(uuid4())
-    await halt(desk, event_id, "operational")
+    await halt(desk, event_id, "operational", "api-errors")
     await fire(desk, guard, event_id, "api-errors")
     (row,) = await incidents(desk)
     assert (row["severity"], row["classification"]) == ("P2", "broker/connectivity")
     assert (row["kinds"], row["pages"]) == (["opened", "fired"], ["trigger P2"])
     again = str(uuid4())  # while it waits, a further firing is told there, whichever record comes first
-    await halt(desk, again, "operational")
+    await halt(desk, again, "operational", "api-errors")
     await fire(desk, guard, again, "api-errors")
     (row,) = await incidents(desk)
     assert row["kinds"] == ["opened", "fired", "tripped", "fired"]
+
+
+async def test_another_rules_halt_is_told_in_no_incident_of_this_one(
+    desk: Desk, authority: Authority, guard: Guard
+) -> None:
+    """What that demands of a recovery may be less."""
+    first, second = str(uuid4()), str(uuid4())
+    await halt(desk, first, "operational", "position-limit")
+    await fire(desk, guard, first, "position-limit")
+    await halt(desk, second)
+    limit, ledger = await incidents(desk)
+    assert "tripped" not in limit["kinds"] and ledger["kinds"] == ["opened"]
+    await fire(desk, guard, second)
+    limit, ledger = await incidents(desk)
+    assert (limit["classification"], ledger["classification"]) == ("other", "reconciliation")
+    assert (ledger["source"], ledger["severity"]) == ("guard", "P0")
 
 
 async def test_a_trip_whose_firing_never_comes_has_its_own(desk: Desk, authority: Authority) -> None:
@@ -182,4 +201,4 @@ async def test_a_guard_and_an_authority_open_one_incident_between_them(
         await desk.audited(str(firing["firing_id"]), "CIRCUIT_BREAKER_TRIP")
     (row,) = await incidents(desk)
     assert (row["severity"], row["source"], row["classification"]) == ("P0", "guard", "reconciliation")
-    assert sorted(row["kinds"]) in (["fired", "opened"], ["fired", "tripped"])
+    assert sorted(row["kinds"]) in (["escalated", "fired", "opened"], ["fired", "tripped"])

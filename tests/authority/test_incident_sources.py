@@ -33,7 +33,13 @@ async def incident(desk: Desk, where: str, *args: Any) -> tuple[Any, list[Any], 
 
 
 async def trip(
-    desk: Desk, name: str, login: str, target: str | None, reason: str = "drill", event_id: str = ""
+    desk: Desk,
+    name: str,
+    login: str,
+    target: str | None,
+    reason: str = "drill",
+    event_id: str = "",
+    notes: str = "a halt by a test of titles",
 ) -> str:
     event_id = event_id or str(uuid4())
     command = Command(
@@ -43,7 +49,7 @@ async def trip(
         login,
         datetime.now(UTC),
         reason=reason,
-        notes="a halt by a test of titles",
+        notes=notes,
         target=target,
     )
     store = desk.platform.redis_store(login)
